@@ -1,0 +1,63 @@
+"""fcbench: does this model emit function calls that work, and if not, exactly why?
+
+>>> import fcbench
+>>> fcbench.parse("<start_function_call>call:f{}<end_function_call>").outcome
+'calls'
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fcbench.errors import FcbenchError
+    from fcbench.formats import parse, render
+    from fcbench.runs import Scores, run, score
+    from fcbench.suite import Suite, load_suite
+    from fcbench.types import Call, Case, Parse, Run, Sample, Tool
+
+# Resolved when first used (PEP 562), so that importing fcbench imports nothing heavy.
+_HOMES = {
+    "Call": "types",
+    "Case": "types",
+    "FcbenchError": "errors",
+    "Parse": "types",
+    "Run": "types",
+    "Sample": "types",
+    "Scores": "runs",
+    "Suite": "suite",
+    "Tool": "types",
+    "load_suite": "suite",
+    "parse": "formats",
+    "render": "formats",
+    "run": "runs",
+    "score": "runs",
+}
+
+__all__ = [
+    "Call",
+    "Case",
+    "FcbenchError",
+    "Parse",
+    "Run",
+    "Sample",
+    "Scores",
+    "Suite",
+    "Tool",
+    "load_suite",
+    "parse",
+    "render",
+    "run",
+    "score",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fcbench' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"fcbench.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,78 @@
+"""A function of your own: called with a list of prompts, returns as many texts or lists of calls."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fcbench.errors import BackendError, ModelError
+from fcbench.types import Call, ChatTemplate, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fcbench.backends import ModelOptions
+    from fcbench.types import Decoding, Json, Request
+
+
+def open_model(name: str, options: ModelOptions) -> PythonBackend:
+    """Return the backend of `module:function`. ModelError if there is no such function."""
+    module_name, _, function_name = name.partition(":")
+    # As with `python -m`: modules beside the user's own work are found.
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ModelError(f"python:{name}: {error}", hint="python:MODULE:FUNCTION") from error
+    return PythonBackend(function, name, options.batch_size)
+
+
+class PythonBackend:
+    """Answers with a Python function; an exception from it is an error sample, not an answer."""
+
+    template: ChatTemplate | None = None
+    bos = "<bos>"
+
+    def __init__(self, function: Callable[[list[str]], Sequence[Any]], name: str, batch_size: int) -> None:
+        self.manifest: dict[str, Json] = {"name": f"python:{name}", "backend": "python"}
+        self._function = function
+        self._batch_size = batch_size
+
+    def batches(self, requests: Sequence[Request]) -> list[list[Request]]:
+        """Return the requests in their order, `batch_size` at a time."""
+        step = self._batch_size
+        return [list(requests[i : i + step]) for i in range(0, len(requests), step)]
+
+    def answer(self, batch: Sequence[Request], decoding: Decoding) -> list[Sample]:
+        """Return one sample a request."""
+        del decoding  # the function decides
+        started = time.perf_counter()
+        try:
+            answers = list(self._function([request.prompt for request in batch]))
+            if len(answers) != len(batch):
+                raise BackendError(f"{len(batch)} prompts went in, {len(answers)} answers came out")
+        # The boundary to a user's callable: whatever it raises is a failure of the machinery.
+        except Exception as error:  # noqa: BLE001
+            failure = f"{type(error).__name__}: {error}"
+            return [_sample(request, error=failure) for request in batch]
+        seconds = (time.perf_counter() - started) / len(batch)
+        return [_judge_type(r, a, seconds) for r, a in zip(batch, answers, strict=True)]
+
+
+def _judge_type(request: Request, answer: Any, seconds: float) -> Sample:
+    if isinstance(answer, str):
+        return _sample(request, text=answer, seconds=seconds)
+    if isinstance(answer, list) and all(isinstance(call, Call) for call in answer):
+        return _sample(request, native_calls=answer, seconds=seconds)
+    kind = type(answer).__name__
+    return _sample(request, error=f"TypeError: expected str or a list of Call, got {kind}")
+
+
+def _sample(request: Request, **fields: Any) -> Sample:
+    return Sample(
+        request.case.id, request.repeat, prompt_sha256=request.prompt_sha256, **fields
+    )

@@ -1,0 +1,103 @@
+"""Any causal language model that transformers loads, with or without a LoRA adapter."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from fcbench.backends.transformers._decode import Decoded, greedy
+from fcbench.backends.transformers._load import load
+from fcbench.errors import ModelError
+from fcbench.types import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fcbench.backends import ModelOptions
+    from fcbench.backends.transformers._load import Loaded
+    from fcbench.types import Decoding, Request
+
+
+def open_model(name: str, options: ModelOptions) -> TransformersBackend:
+    """Return the backend of a hub name, a folder or the packaged gemma3-270m."""
+    return TransformersBackend(load(name, options), options.batch_size)
+
+
+class TransformersBackend:
+    """Answers prompts with a loaded model, in padded batches of prompts of like length."""
+
+    def __init__(self, loaded: Loaded, batch_size: int) -> None:
+        self.template = loaded.template
+        self.bos = loaded.bos
+        self.manifest = loaded.manifest
+        self._loaded = loaded
+        self._batch_size = batch_size
+        self._ids: dict[str, list[int]] = {}
+        self._has_answered = False
+
+    def batches(self, requests: Sequence[Request]) -> list[list[Request]]:
+        """Return the requests, the longest prompts first, `batch_size` at a time.
+
+        The longest come first because a batch that does not fit in memory should fail at once.
+        """
+        ordered = sorted(requests, key=lambda r: (-len(self._encode(r)), r.case.id, r.repeat))
+        step = self._batch_size
+        return [ordered[i : i + step] for i in range(0, len(ordered), step)]
+
+    def answer(self, batch: Sequence[Request], decoding: Decoding) -> list[Sample]:
+        """Return one sample a request.
+
+        A prompt longer than the model's context, and a sequence whose logits are not finite, are
+        samples with an error. ModelError when that is so of the whole first batch.
+        """
+        started = time.perf_counter()
+        limit = self._loaded.context_length
+        fitting = [r for r in batch if len(self._encode(r)) + decoding.max_new_tokens <= limit]
+        decoded = greedy(self._loaded, [self._encode(r) for r in fitting], decoding)
+        self._refuse_all_faults(decoded)
+        seconds = (time.perf_counter() - started) / max(1, len(fitting))
+        answers = {
+            (r.case.id, r.repeat): self._sample(r, d, seconds)
+            for r, d in zip(fitting, decoded, strict=True)
+        }
+        return [answers.get((r.case.id, r.repeat)) or self._too_long(r, decoding) for r in batch]
+
+    def _encode(self, request: Request) -> list[int]:
+        """Return a prompt's token ids. The prompt itself says where it begins: nothing is added."""
+        known = self._ids.get(request.prompt_sha256)
+        if known is None:
+            known = self._loaded.tokenizer.encode(request.prompt, add_special_tokens=False)
+            self._ids[request.prompt_sha256] = known
+        return known
+
+    def _refuse_all_faults(self, decoded: Sequence[Decoded]) -> None:
+        if decoded and not self._has_answered and all(d.error for d in decoded):
+            raise ModelError(
+                f"{self.manifest['name']}: every answer of the first batch failed: {decoded[0].error}",
+                hint="--dtype bfloat16 or float32; the weights themselves may hold NaN",
+            )
+        self._has_answered = self._has_answered or bool(decoded)
+
+    def _sample(self, request: Request, decoded: Decoded, seconds: float) -> Sample:
+        return Sample(
+            case_id=request.case.id,
+            repeat=request.repeat,
+            text=decoded.text,
+            prompt_sha256=request.prompt_sha256,
+            prompt_tokens=len(self._encode(request)),
+            output_tokens=decoded.n_tokens,
+            seconds=round(seconds, 4),
+            stop=decoded.stop,
+            error=decoded.error,
+        )
+
+    def _too_long(self, request: Request, decoding: Decoding) -> Sample:
+        n_tokens = len(self._encode(request))
+        return Sample(
+            case_id=request.case.id,
+            repeat=request.repeat,
+            prompt_sha256=request.prompt_sha256,
+            prompt_tokens=n_tokens,
+            error=f"{n_tokens} prompt tokens and {decoding.max_new_tokens} new ones exceed the "
+            f"model's context of {self._loaded.context_length}",
+        )

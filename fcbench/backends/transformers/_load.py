@@ -1,0 +1,244 @@
+"""Load a model, its tokenizer and its adapter, and record what was loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fcbench.backends.transformers import packaged
+from fcbench.errors import MissingExtra, ModelError, UsageError, nearest
+
+try:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging as transformers_logging
+except ImportError as error:
+    raise MissingExtra(str(error.name), "hf") from error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fcbench.backends import ModelOptions
+    from fcbench.types import ChatTemplate, Json
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+UNKNOWN_CONTEXT = 1 << 30
+_PROBE = "The quick brown fox"
+
+
+class Loaded(msgspec.Struct):
+    """A model ready to decode: `model` is on its device, in eval mode, adapter applied."""
+
+    model: Any
+    tokenizer: Any
+    template: ChatTemplate | None
+    bos: str
+    pad_id: int
+    eos_ids: list[int]
+    context_length: int
+    manifest: dict[str, Json]
+
+    def ids_of(self, tokens: Sequence[str]) -> list[int]:
+        """Return the ids of those tokens that are single entries of the vocabulary."""
+        ids = self.tokenizer.convert_tokens_to_ids(list(tokens))
+        return [i for i in ids if i is not None and i != self.tokenizer.unk_token_id]
+
+
+class TokenizerTemplate:
+    """A tokenizer's own chat template."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.source = str(tokenizer.chat_template)
+        self._tokenizer = tokenizer
+
+    def __call__(self, messages: list[dict[str, Json]], tools: list[dict[str, Json]]) -> str:
+        """Return the prompt of a conversation. UsageError if the template refuses it."""
+        from jinja2 import TemplateError
+
+        try:
+            prompt = self._tokenizer.apply_chat_template(
+                messages, tools=tools or None, tokenize=False, add_generation_prompt=True
+            )
+        except (TemplateError, TypeError) as error:
+            raise UsageError(f"the model's chat template refuses this conversation: {error}") from error
+        return str(prompt)
+
+
+def load(name: str, options: ModelOptions) -> Loaded:
+    """Return a model by hub name, folder, or `gemma3-270m`.
+
+    Raises ModelError for a missing folder, a model that cannot be loaded, and an adapter that
+    does not fit; UsageError for an unknown dtype. An adapter that changes no logit warns.
+    """
+    dtype = _dtype(options.dtype)
+    folder = _locate(name)
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    tokenizer = _load_or_explain(name, AutoTokenizer.from_pretrained, folder)
+    model = _load_or_explain(
+        name, AutoModelForCausalLM.from_pretrained, folder, dtype=DTYPES[dtype], use_safetensors=True
+    )
+    if torch.cuda.is_available():
+        model = model.to("cuda")
+    model.eval()
+    manifest = {
+        "name": name,
+        "backend": "transformers",
+        "dtype": dtype,
+        "device": model.device.type,
+        "revision": getattr(model.config, "_commit_hash", None),
+        "weights_sha256": _sha256_of(folder, "*.safetensors"),
+        "provenance": _provenance(name),
+        "tokenizer_sha256": hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
+        "template_sha256": None,
+        "adapter": None,
+    }
+    if tokenizer.chat_template is not None:
+        manifest["template_sha256"] = hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest()
+    if options.adapter is not None:
+        model, manifest["adapter"] = _apply_adapter(model, tokenizer, options.adapter)
+    return Loaded(
+        model=model,
+        tokenizer=tokenizer,
+        template=None if tokenizer.chat_template is None else TokenizerTemplate(tokenizer),
+        bos=_bos(tokenizer),
+        pad_id=_first_id(tokenizer.pad_token_id, tokenizer.eos_token_id),
+        eos_ids=_eos_ids(model, tokenizer),
+        context_length=getattr(model.config, "max_position_embeddings", UNKNOWN_CONTEXT),
+        manifest=manifest,
+    )
+
+
+def _locate(name: str) -> str:
+    """Return what from_pretrained takes: a folder, or a hub name for it to find."""
+    if name == packaged.NAME:
+        source = files("fcbench.formats") / "functiongemma.jinja"
+        return str(packaged.prepare(source.read_text(encoding="utf-8")))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"{name}: holds no config.json", hint="a folder made by save_pretrained")
+        return str(path)
+    is_hub_name = name.count("/") == 1 and not name.startswith((".", "/", "~"))
+    if not is_hub_name:
+        hint = nearest(name, [packaged.NAME]) if "/" not in name else None
+        raise ModelError(f"{name}: no such model folder", hint or "a folder, OWNER/NAME, or gemma3-270m")
+    return name
+
+
+def _dtype(name: str) -> str:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+        capabilities = torch.cpu.get_capabilities()
+        # Without these instructions bfloat16 is emulated and slower than float32.
+        fast = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+        return "bfloat16" if fast else "float32"
+    if name not in DTYPES:
+        raise UsageError(f"no such dtype: {name}", hint=nearest(name, ["auto", *DTYPES]))
+    return name
+
+
+def _load_or_explain(name: str, loader: Any, folder: str, **options: Any) -> Any:
+    try:
+        return loader(folder, **options)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        what = " ".join(str(error).split())[:300]
+        hint = None if Path(folder).is_dir() else "no folder has this name either"
+        raise ModelError(f"{name}: cannot be loaded: {what}", hint) from error
+
+
+def _bos(tokenizer: Any) -> str:
+    """Return the token that the tokenizer puts before every text, or ""."""
+    return str(tokenizer.bos_token) if tokenizer.bos_token_id in tokenizer.encode("") else ""
+
+
+def _first_id(*ids: int | None) -> int:
+    # A tokenizer without a pad token may pad with anything: the mask hides it.
+    return next((i for i in ids if i is not None), 0)
+
+
+def _eos_ids(model: Any, tokenizer: Any) -> list[int]:
+    configured = model.generation_config.eos_token_id
+    ids = configured if isinstance(configured, list) else [configured]
+    return sorted({i for i in [*ids, tokenizer.eos_token_id] if i is not None})
+
+
+def _provenance(name: str) -> str | None:
+    return "dequantised from Q4_K_M" if name == packaged.NAME else None
+
+
+def _sha256_of(folder: str, pattern: str) -> str | None:
+    """Return the hash of a local folder's weights; a hub model has its revision instead."""
+    if not Path(folder).is_dir():
+        return None
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).glob(pattern)):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+# Adapters
+
+
+def _apply_adapter(model: Any, tokenizer: Any, adapter: str) -> tuple[Any, dict[str, Json]]:
+    """Return the model with a LoRA adapter on top, and the proof that it is active."""
+    try:
+        from peft import PeftModel, get_peft_model_state_dict
+    except ImportError as error:
+        raise MissingExtra("peft", "train") from error
+    folder = Path(adapter).expanduser()
+    weights = folder / "adapter_model.safetensors"
+    for needed in (folder / "adapter_config.json", weights):
+        if not needed.is_file():
+            raise ModelError(f"{adapter}: no adapter here: {needed.name} is missing")
+    base = _probe_logits(model, tokenizer)
+    try:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            adapted = PeftModel.from_pretrained(model, str(folder), use_safetensors=True)
+    except (ValueError, RuntimeError, KeyError, TypeError) as error:
+        what = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"{adapter}: does not fit the model (another architecture?): {what}"
+        ) from error
+    # peft leaves layers as they were and only warns when keys are missing, and says nothing at all
+    # when the file holds more than the model takes.
+    missing = any("missing adapter keys" in str(warning.message) for warning in said)
+    if missing or _n_tensors(weights) != len(get_peft_model_state_dict(adapted)):
+        raise ModelError(
+            f"{adapter}: does not fit the model (another architecture?): "
+            "its layers are not the model's"
+        )
+    adapted.eval()
+    difference = float((_probe_logits(adapted, tokenizer) - base).abs().max())
+    if difference == 0:
+        warnings.warn(
+            f"{adapter}: the adapter changes no logit of the base model (never trained?)", stacklevel=2
+        )
+    return adapted, {
+        "name": folder.name,
+        "sha256": _sha256_of(adapter, "adapter_*"),
+        "max_logit_difference": difference,
+        "active": difference > 0,
+    }
+
+
+def _n_tensors(path: Path) -> int:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return len(file.keys())
+
+
+def _probe_logits(model: Any, tokenizer: Any) -> torch.Tensor:
+    """Return the logits (T, V) float32 of a short fixed text."""
+    ids = torch.tensor([tokenizer.encode(_PROBE)], device=model.device)
+    with torch.inference_mode():
+        logits: torch.Tensor = model(ids).logits[0].float()
+    return logits

@@ -1,0 +1,75 @@
+"""The command line. One file a command; heavy imports are inside the commands.
+
+A command's module has `add(parser)`, which describes its options, and `run(args) -> int`, which
+returns the exit code: 0 success, 1 a threshold is missed, 3 some samples are errors. Every
+FcbenchError becomes a line on stderr and exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from typing import NoReturn
+
+from fcbench.errors import FcbenchError, nearest
+
+COMMANDS = {
+    "run": "run models over suites and print a leaderboard",
+    "score": "score a stored run, or outputs made elsewhere",
+    "leaderboard": "rebuild the leaderboard from stored runs",
+    "parse": "say whether texts are valid calls, and if not, why",
+    "suites": "list the suites that come with fcbench",
+}
+
+OK, MISSED, USAGE, ERRORS, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse in one line: what is wrong, and the nearest that would be right."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.stderr.write(f"{self.prog}: {message}\nhint: {self.prog} --help\n")
+        raise SystemExit(USAGE)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    parser = _Parser(
+        prog="python -m fcbench",
+        description="Does this model emit function calls that work, and if not, exactly why?",
+        epilog="Try: python -m fcbench run --model gemma3-270m --suite original_experiment",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    chosen = arguments[0] if arguments and arguments[0] in COMMANDS else None
+    for name, purpose in COMMANDS.items():
+        sub = commands.add_parser(name, help=purpose, description=purpose)
+        if name == chosen:  # only the command that runs is imported
+            importlib.import_module(f"fcbench.cli.{name}").add(sub)
+    if arguments and not arguments[0].startswith("-") and chosen is None:
+        hint = nearest(arguments[0], COMMANDS)
+        sys.stderr.write(f"python -m fcbench: no such command: {arguments[0]}\nhint: {hint}\n")
+        return USAGE
+    args = parser.parse_args(arguments)
+    if chosen is None:
+        parser.print_help()
+        return OK
+    return _guarded(chosen, args)
+
+
+def _guarded(command: str, args: argparse.Namespace) -> int:
+    module = importlib.import_module(f"fcbench.cli.{command}")
+    try:
+        return int(module.run(args))
+    except FcbenchError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return USAGE
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; samples so far are kept, go on with --resume\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader went away (| head). Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK

@@ -1,0 +1,29 @@
+"""python -m fcbench leaderboard."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fcbench.cli import ERRORS, OK
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Describe the options."""
+    parser.add_argument("--results", default="results", metavar="DIR", help="default: results/")
+    parser.add_argument("--json", action="store_true", help="print rows as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score every stored run, write leaderboard.{md,csv,json} and print the tables."""
+    from fcbench.report import leaderboard
+
+    results = Path(args.results)
+    rows = leaderboard.read_rows(results)
+    leaderboard.write(rows, results)
+    sys.stdout.write(leaderboard.as_json(rows) if args.json else leaderboard.as_text(rows))
+    return ERRORS if any(row.n_errors for row in rows) else OK

@@ -1,0 +1,91 @@
+"""python -m fcbench parse."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fcbench.cli import MISSED, OK
+
+if TYPE_CHECKING:
+    import argparse
+
+    from fcbench.types import Failure, Parse
+
+CONTEXT = 60  # characters shown on each side of a failure
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Describe the options."""
+    parser.description = "Say whether a model's turn is valid calls, and if not, where and why."
+    parser.epilog = "Exit code 1 when the turn is malformed."
+    parser.add_argument("file", nargs="?", default="-", help="a text file; - or nothing reads standard input")
+    parser.add_argument("--format", default="functiongemma", help="a name, or a grammar variant's path")
+    parser.add_argument("--mode", default="strict", help="strict or lenient (default: strict)")
+    parser.add_argument("--stop", choices=("token", "limit"), help="what ended the generation")
+    parser.add_argument("--json", action="store_true", help="print the record as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read one turn, all of the file, and print what it is."""
+    from fcbench.errors import UsageError
+    from fcbench.formats import parse
+
+    try:
+        content = sys.stdin.buffer.read() if args.file == "-" else Path(args.file).read_bytes()
+        text = content.decode("utf-8")
+    except OSError as error:
+        raise UsageError(f"{args.file}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{args.file}: not UTF-8 at byte {error.start}") from error
+    # An editor's or echo's last newline is not the model's.
+    text = text.removesuffix("\n")
+    parsed = parse(text, args.format, args.mode, args.stop)
+    sys.stdout.write(_as_json(parsed) if args.json else _as_text(text, parsed))
+    return MISSED if parsed.outcome == "malformed" else OK
+
+
+def _as_json(parsed: Parse) -> str:
+    import msgspec
+
+    return json.dumps(msgspec.to_builtins(parsed), indent=2, ensure_ascii=False) + "\n"
+
+
+def _as_text(text: str, parsed: Parse) -> str:
+    lines = [parsed.outcome]
+    lines += [f"  {c.name} {json.dumps(c.arguments, ensure_ascii=False)}" for c in parsed.calls]
+    lines += [f"  repaired: {repair}" for repair in parsed.repairs]
+    if parsed.failure is not None:
+        lines += ["", *_caret(text, parsed.failure), ""]
+    return "\n".join(lines) + "\n"
+
+
+def _caret(text: str, failure: Failure) -> list[str]:
+    """Draw the text around the failure with a caret under the offending character."""
+    before = _visible(text[max(0, failure.offset - CONTEXT) : failure.offset])
+    after = _visible(text[failure.offset : failure.offset + CONTEXT])
+    left = "…" if failure.offset > CONTEXT else ""
+    right = "…" if failure.offset + CONTEXT < len(text) else ""
+    return [
+        f"  {left}{before}{after}{right}",
+        f"  {' ' * _width(left + before)}^",
+        f"  {failure.kind} at character {failure.offset} (byte {failure.byte_offset})",
+        f"  expected: {failure.expected}",
+        f"  found:    {_visible(failure.found)}",
+        f"  hint:     {failure.hint}",
+    ]
+
+
+def _visible(text: str) -> str:
+    """Return a text in which nothing moves the cursor: controls and bidi marks are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _width(text: str) -> int:
+    """Return the columns of a terminal that a text takes: wide characters two, combining none."""
+    import unicodedata
+
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)

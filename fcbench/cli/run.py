@@ -1,0 +1,115 @@
+"""python -m fcbench run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fcbench.cli import ERRORS, MISSED, OK
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from fcbench.runs import Plan, Scores
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Describe the options."""
+    from fcbench.cli._options import threshold
+
+    which = parser.add_argument_group("what to run (one row for each combination)")
+    which.add_argument(
+        "--model", action="append", required=True, metavar="MODEL",
+        help="gemma3-270m, a folder or hub name, python:MODULE:FUNCTION; may be repeated",
+    )
+    which.add_argument("--adapter", metavar="DIR", help="a LoRA adapter on top of the model")
+    which.add_argument(
+        "--suite", action="append", metavar="SUITE",
+        help="a shipped suite, a folder, JSON lines, or hf:OWNER/NAME; may be repeated "
+        "(default: mobile_actions)",
+    )
+    which.add_argument(
+        "--prompt", default="chat", metavar="MODE[,MODE…]",
+        help="chat, raw, bare; raw+3 shows three solved examples first (default: chat)",
+    )
+    which.add_argument("--prompt-file", metavar="FILE", help="a Jinja file of your own as the prompt")
+    which.add_argument("--few-shot", type=int, default=0, metavar="K", help="examples for every mode")
+    which.add_argument("--limit", type=int, metavar="N", help="only the first N cases of each suite")
+    which.add_argument("--tags", default="", metavar="TAG[,TAG…]", help="only cases with one of these tags")
+    which.add_argument("--format", default="functiongemma", metavar="NAME", help="wire format of the calls")
+    how = parser.add_argument_group("how")
+    how.add_argument("--decode", default="greedy", help="how tokens are chosen (default: greedy)")
+    how.add_argument("--max-new-tokens", type=int, default=256, metavar="N", help="default: 256")
+    how.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16 (default: auto)")
+    how.add_argument("--batch-size", type=int, default=16, metavar="N", help="default: 16")
+    how.add_argument("--seed", type=int, default=0, help="for the draw of examples (default: 0)")
+    where = parser.add_argument_group("results")
+    where.add_argument("--results", default="results", metavar="DIR", help="default: results/")
+    where.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    where.add_argument(
+        "--fail-under", action="append", default=[], type=threshold, metavar="METRIC=X",
+        help="exit 1 unless the lower bound of the metric's interval reaches X in every row",
+    )
+    where.add_argument("--json", action="store_true", help="print rows as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run every combination, print the leaderboard of these rows, rewrite the one in the results."""
+    from fcbench.report import leaderboard
+    from fcbench.runs import score
+
+    rows, scored = [], []
+    for made in _runs(args):
+        scores = score(made)
+        seconds = [s.seconds for s in made.samples if s.seconds is not None]
+        rows.append(leaderboard.row_of(Path(made.folder or "").name, scores, seconds))
+        scored.append(scores)
+    results = Path(args.results)
+    leaderboard.write(leaderboard.read_rows(results), results)
+    sys.stdout.write(leaderboard.as_json(rows) if args.json else leaderboard.as_text(rows))
+    return _verdict(scored, dict(args.fail_under))
+
+
+def _runs(args: argparse.Namespace) -> Iterator[Run]:
+    """Yield a run for each combination; a model is loaded once for all of its runs."""
+    from fcbench.backends import ModelOptions, open_model
+    from fcbench.runs import execute
+
+    for model in args.model:
+        plans = list(_plans(args, model))  # every suite and option is checked before the model loads
+        backend = open_model(model, ModelOptions(args.adapter, args.dtype, args.batch_size))
+        for plan in plans:
+            yield execute(plan, backend)
+
+
+def _plans(args: argparse.Namespace, model: str) -> Iterator[Plan]:
+    from fcbench.errors import UsageError
+    from fcbench.runs import plan
+
+    prompts = ["file"] if args.prompt_file else args.prompt.split(",")
+    if args.few_shot and any("+" in prompt for prompt in prompts):
+        raise UsageError("--few-shot and MODE+K both say how many examples", hint="use one of them")
+    for suite in args.suite or ["mobile_actions"]:
+        for prompt in prompts:
+            yield plan(
+                model, suite, prompt, args.adapter, args.decode, args.results,
+                dtype=args.dtype, batch_size=args.batch_size, max_new_tokens=args.max_new_tokens,
+                few_shot=args.few_shot, prompt_file=args.prompt_file, limit=args.limit,
+                tags=[tag for tag in args.tags.split(",") if tag], seed=args.seed,
+                format=args.format, resume=args.resume, progress=True,
+            )  # fmt: skip
+
+
+def _verdict(scored: list[Scores], thresholds: dict[str, float]) -> int:
+    """Say on stderr what went wrong and return the exit code."""
+    n_errors = sum(scores.n_errors for scores in scored)
+    missed = [line for scores in scored for line in scores.missed(thresholds)]
+    for line in missed:
+        sys.stderr.write(f"missed: {line}\n")
+    if n_errors:
+        first = next(v for s in scored for v in s.verdicts if v.error is not None)
+        sys.stderr.write(f"{n_errors} samples are errors, the first in {first.case_id}: {first.error}\n")
+        return ERRORS
+    return MISSED if missed else OK

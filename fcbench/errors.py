@@ -1,0 +1,89 @@
+"""The error tree.
+
+    FcbenchError                 anything fcbench can explain; the command line prints it without a traceback
+    ├── SuiteError               a suite, case or tool that cannot be used (file, line, JSON path)
+    ├── FormatError              calls that a wire format cannot express, or a grammar that cannot be built
+    ├── RunError                 a results folder that does not fit what is asked of it
+    ├── UsageError               a name, an option or a combination that does not exist
+    ├── MissingExtra             an optional dependency is not installed
+    ├── ModelError               a model, tokenizer or adapter that cannot be loaded or used
+    └── BackendError             a backend failed to answer (`retryable` says whether to ask again)
+        └── RateLimited          … because it was asked too often
+
+Exit codes follow from it: 2 for every FcbenchError, see fcbench.cli.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class FcbenchError(Exception):
+    """A failure that fcbench can explain: what, where, and what to do (`hint`)."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message}\nhint: {self.hint}"
+
+
+class SuiteError(FcbenchError):
+    """A suite, case or tool that cannot be used."""
+
+
+class FormatError(FcbenchError):
+    """Calls that a wire format cannot express (with the JSON path), or an unusable grammar."""
+
+
+class RunError(FcbenchError):
+    """A results folder that does not fit what is asked of it."""
+
+
+class UsageError(FcbenchError):
+    """A name, an option or a combination of them that does not exist."""
+
+
+class MissingExtra(FcbenchError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"this needs the package {package}, which is not installed",
+            hint=f"pip install 'fcbench[{extra}]'",
+        )
+
+
+class ModelError(FcbenchError):
+    """A model, tokenizer or adapter that cannot be loaded or used."""
+
+
+class BackendError(FcbenchError):
+    """A backend failed to answer."""
+
+    retryable = False
+
+
+class RateLimited(BackendError):
+    """A backend was asked too often."""
+
+    retryable = True
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return a hint that names the nearest of the known names, or lists them all.
+
+    >>> nearest("funtiongemma", ["functiongemma", "hermes"])
+    'did you mean functiongemma?'
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"known: {', '.join(names)}" if names else None

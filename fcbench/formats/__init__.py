@@ -1,0 +1,118 @@
+"""Wire text <-> calls. One file a format, one grammar a format.
+
+A format's module has `WIRE` (its tokens), `Builder` (a lark transformer), `STOP_TOKENS`,
+`render` and `detect`; its strict language is grammars/NAME.lark.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fcbench import registry
+from fcbench.errors import UsageError, nearest
+from fcbench.paths import data_folder
+from fcbench.types import Parse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
+    from fcbench.formats._grammar import Grammar
+    from fcbench.types import Call, Mode, Stop
+
+MODES = ("strict", "lenient")
+
+
+def parse(text: str, format: str = "functiongemma", mode: Mode = "strict", stop: Stop | None = None) -> Parse:  # noqa: A002  the public name
+    """Return what a model's turn is: calls, an abstention, or a malformed attempt and why.
+
+    `text` is what the model wrote, control tokens included; it ends at the first stop token.
+    `format` is a format's name, or the path of your own variant of its grammar, named
+    NAME.lark or NAME-anything.lark. `stop` says what ended the generation: "token", "limit"
+    (then a turn that is right so far is `truncated`) or None, which counts as a stop token.
+    "lenient" mends stray whitespace, text around calls, a missing last end token, True/False
+    and one trailing comma, and lists each repair; it never guesses a value.
+
+    No text raises. UsageError for an unknown format or mode, FormatError for a bad grammar file.
+
+    >>> parse("<start_function_call>call:f{a:1}<end_function_call>").calls
+    [Call(name='f', arguments={'a': 1})]
+    >>> parse("<start_function_call>f{a:1}<end_function_call>").failure.kind
+    'missing_call_prefix'
+    """
+    from fcbench.formats._diagnosis import Repairing, diagnose, empty_output
+
+    if mode not in MODES:
+        raise UsageError(f"no such mode: {mode}", hint=nearest(mode, MODES))
+    grammar = grammar_of(format)
+    wire = module_of(format).WIRE
+    ending = _first(wire.stops, text)
+    turn = text if ending is None else text[:ending]
+    if not _without(wire.padding, turn).strip():
+        return Parse("malformed", failure=empty_output(wire))
+    calls = grammar.calls(turn)
+    if calls is not None:
+        return Parse("calls", calls)
+    if not wire.attempt.search(turn):
+        return Parse("abstained")
+    if mode == "lenient":
+        repairing = Repairing(wire, grammar, turn)
+        mended = repairing.calls()
+        if mended is not None:
+            return Parse("calls", mended, repairs=repairing.repairs)
+    limited = stop == "limit" and ending is None
+    return Parse("malformed", failure=diagnose(wire, grammar, turn, limited=limited))
+
+
+def render(calls: Sequence[Call], format: str = "functiongemma") -> str:  # noqa: A002  the public name
+    """Return the wire text of calls, as the format's chat template writes it, without a stop token.
+
+    parse(render(calls)) gives the same calls with the same types. Raises FormatError with the
+    JSON path for what the format cannot express.
+
+    >>> from fcbench.types import Call
+    >>> render([Call("f", {"b": None, "a": "x"})])
+    '<start_function_call>call:f{a:<escape>x<escape>,b:None}<end_function_call>'
+    """
+    text: str = module_of(format).render(calls)
+    return text
+
+
+def module_of(format: str) -> ModuleType:  # noqa: A002
+    """Return the module of a format, given its name or the path of a grammar variant."""
+    return registry.load("formats", _name_of(format))
+
+
+def grammar_of(format: str) -> Grammar:  # noqa: A002
+    """Return the compiled grammar of a format, given its name or the path of a variant."""
+    from fcbench.formats._grammar import compiled
+
+    return compiled(_path_of(format), module_of(format).Builder)
+
+
+def grammar_sha256(format: str) -> str:  # noqa: A002
+    """Return the SHA-256 of a format's grammar file, which a run records."""
+    module_of(format)
+    return hashlib.sha256(_path_of(format).read_bytes()).hexdigest()
+
+
+def _name_of(format: str) -> str:  # noqa: A002
+    return re.split(r"[-.]", Path(format).name)[0] if format.endswith(".lark") else format
+
+
+def _path_of(format: str) -> Path:  # noqa: A002
+    return Path(format) if format.endswith(".lark") else data_folder("grammars") / f"{format}.lark"
+
+
+def _first(tokens: Sequence[str], text: str) -> int | None:
+    found = [at for at in (text.find(token) for token in tokens) if at >= 0]
+    return min(found, default=None)
+
+
+def _without(tokens: Sequence[str], text: str) -> str:
+    for token in tokens:
+        text = text.replace(token, "")
+    return text

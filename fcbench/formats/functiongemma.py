@@ -1,0 +1,344 @@
+"""FunctionGemma's wire format: calls, declarations, responses and whole prompts.
+
+Source: Google's FunctionGemma formatting guide and the chat template of
+google/functiongemma-270m-it. The strict language is grammars/functiongemma.lark.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from lark import Token, Transformer
+
+from fcbench.errors import FormatError
+from fcbench.formats._diagnosis import Wire
+from fcbench.formats._grammar import MAX_DEPTH, Irregular, is_infinite
+from fcbench.formats._numbers import read_integer, write_integer
+from fcbench.types import Call
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fcbench.types import Json, Tool
+
+BOS = "<bos>"
+START_OF_TURN = "<start_of_turn>"
+END_OF_TURN = "<end_of_turn>"
+START_CALL = "<start_function_call>"
+END_CALL = "<end_function_call>"
+START_DECLARATION = "<start_function_declaration>"
+END_DECLARATION = "<end_function_declaration>"
+START_RESPONSE = "<start_function_response>"
+END_RESPONSE = "<end_function_response>"
+ESCAPE = "<escape>"
+
+TRIGGER = "You are a model that can do function calling with the following functions"
+"""The sentence that the developer turn must hold for the model to call functions."""
+
+STOP_TOKENS = ("<eos>", END_OF_TURN, START_RESPONSE)
+"""Generation stops at these. END_CALL is not one of them: it would cut parallel calls."""
+
+CONTROL_TOKEN_IDS: Mapping[str, int] = {
+    "<pad>": 0,
+    "<eos>": 1,
+    BOS: 2,
+    START_DECLARATION: 46,
+    END_DECLARATION: 47,
+    START_CALL: 48,
+    END_CALL: 49,
+    START_RESPONSE: 50,
+    END_RESPONSE: 51,
+    ESCAPE: 52,
+    START_OF_TURN: 105,
+    END_OF_TURN: 106,
+}
+
+WIRE = Wire(
+    start=START_CALL,
+    end=END_CALL,
+    quote=ESCAPE,
+    declaration=START_DECLARATION,
+    prefix="call:",
+    stops=STOP_TOKENS,
+    controls=tuple(CONTROL_TOKEN_IDS),
+    padding=("<pad>", BOS),
+    attempt=re.compile(
+        "|".join(map(re.escape, (START_CALL, END_CALL, START_DECLARATION, END_DECLARATION, ESCAPE)))
+        + r"""|call:[^\s{}\[\]()<>,"']+[{(]"""
+    ),
+)
+
+_NAME = re.compile(r"""[^\s{}\[\]()<>,"']+""")
+_KEY = re.compile(r"""[^\s{}\[\]<>,:"']+""")
+_CONTROL = re.compile("|".join(map(re.escape, CONTROL_TOKEN_IDS)))
+
+
+def detect(chat_template: str) -> bool:
+    """Whether a tokenizer's chat template writes this format."""
+    return START_CALL in chat_template and "call:" in chat_template
+
+
+class Builder(Transformer[Token, "list[Call]"]):
+    """Builds calls while lark parses; plain lists of children are lark's fastest callbacks."""
+
+    def turn(self, calls: list[Call]) -> list[Call]:
+        return calls
+
+    def call(self, children: list[Any]) -> Call:
+        name, arguments = children
+        return Call(str(name), arguments)
+
+    def object(self, pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+        built = dict(pairs)
+        if len(built) != len(pairs):
+            raise Irregular("a key stands twice")
+        return built
+
+    def pair(self, children: list[Any]) -> tuple[str, Json]:
+        return str(children[0]), children[1]
+
+    def array(self, items: list[Json]) -> list[Json]:
+        return items
+
+    def string(self, children: list[Token]) -> str:
+        return str(children[0]) if children else ""
+
+    def NUMBER(self, token: Token) -> int | float:  # noqa: N802  lark calls it by the terminal's name
+        if not any(c in ".eE" for c in token):
+            return read_integer(str(token))
+        if is_infinite(token):
+            raise Irregular("a number overflows")
+        return float(token)
+
+    def TRUE(self, _: Token) -> bool:  # noqa: N802
+        return True
+
+    def FALSE(self, _: Token) -> bool:  # noqa: N802
+        return False
+
+    def NULL(self, _: Token) -> None:  # noqa: N802
+        return None
+
+
+# Calls -> text
+
+
+def render(calls: Sequence[Call]) -> str:
+    """Return the wire text of calls, keys sorted as the template sorts them, without a stop token.
+
+    Raises FormatError with the JSON path for what the strict grammar cannot express: no call at
+    all, a name or key with a reserved character, a control token inside a string, a number that
+    is not finite, nesting deeper than 64, and values that are not JSON.
+    """
+    if not calls:
+        raise FormatError("$: a call turn holds at least one call, got none")
+    return "".join(_render_call(call, f"$[{index}]") for index, call in enumerate(calls))
+
+
+def _render_call(call: Call, path: str) -> str:
+    if not isinstance(call.name, str) or not _NAME.fullmatch(call.name):
+        raise FormatError(f"{path}.name: not a function name in this format: {call.name!r}")
+    if not isinstance(call.arguments, dict):
+        raise FormatError(f"{path}.arguments: expected an object, got {type(call.arguments).__name__}")
+    arguments = render_value(call.arguments, f"{path}.arguments", wire_call=True)
+    return f"{START_CALL}call:{call.name}{arguments}{END_CALL}"
+
+
+def render_value(value: Json, path: str = "$", *, wire_call: bool = False, depth: int = 0) -> str:  # noqa: PLR0911  one line a JSON type
+    """Return a value's wire text. `wire_call` refuses keys that a call cannot hold."""
+    match value:
+        case None:
+            return "None"
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return write_integer(value)
+        case float():
+            if not math.isfinite(value):
+                raise FormatError(f"{path}: not a finite number: {value!r}")
+            return repr(value)
+        case str():
+            return _render_string(value, path)
+        case list() | dict() if depth >= MAX_DEPTH:
+            raise FormatError(f"{path}: nested deeper than {MAX_DEPTH} levels")
+        case list():
+            items = (
+                render_value(item, f"{path}[{i}]", wire_call=wire_call, depth=depth + 1)
+                for i, item in enumerate(value)
+            )
+            return f"[{','.join(items)}]"
+        case dict():
+            return f"{{{','.join(_render_pairs(value, path, wire_call=wire_call, depth=depth + 1))}}}"
+        case _:
+            raise FormatError(f"{path}: not a JSON value: {type(value).__name__}")
+
+
+def _render_string(value: str, path: str) -> str:
+    control = _CONTROL.search(value)
+    if control is not None:
+        raise FormatError(f"{path}: a string cannot hold the control token {control.group()}")
+    return f"{ESCAPE}{value}{ESCAPE}"
+
+
+def _render_pairs(value: dict[str, Json], path: str, *, wire_call: bool, depth: int) -> list[str]:
+    for key in value:
+        if not isinstance(key, str) or (wire_call and not _KEY.fullmatch(key)):
+            raise FormatError(f"{path}: not an argument name in this format: {key!r}")
+    # Without regard to case, as jinja's dictsort does in the template.
+    return [
+        f"{key}:{render_value(value[key], f'{path}.{key}', wire_call=wire_call, depth=depth)}"
+        for key in sorted(value, key=str.lower)
+    ]
+
+
+# Tools and messages -> prompt
+
+
+def render_declaration(tool: Tool) -> str:
+    """Return the declaration of a tool, as the developer turn holds it."""
+    return (
+        f"{START_DECLARATION}declaration:{tool.name}{{description:{_quoted(tool.description)}"
+        f",parameters:{{{','.join(_schema_parts(tool.parameters, 'object'))}}}}}"
+        f"{END_DECLARATION}"
+    )
+
+
+def _quoted(text: str) -> str:
+    return f"{ESCAPE}{text}{ESCAPE}"
+
+
+def _schema_parts(schema: Mapping[str, Json], kind: str) -> list[str]:
+    """Return what a schema of a type declares, in the template's order; the type comes last."""
+    parts = []
+    if kind == "object":
+        properties = schema.get("properties") or {}
+        if properties:
+            rendered = (
+                f"{key}:{_property(properties[key])}" for key in sorted(properties, key=str.lower)
+            )
+            parts.append(f"properties:{{{','.join(rendered)}}}")
+        if schema.get("required"):
+            parts.append(f"required:[{','.join(map(_quoted, schema['required']))}]")
+    if kind == "array" and schema.get("items"):
+        items = schema["items"]
+        parts.append(f"items:{{{','.join(_schema_parts(items, type_of(items)))}}}")
+    return [*parts, f"type:{_quoted(kind.upper())}"]
+
+
+def type_of(schema: Mapping[str, Json]) -> str:
+    """Return the one type that the wire format has room for.
+
+    Of a list of types the first that is not null; without any, what the schema's other keywords
+    imply, or string.
+    """
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        kind = next((k for k in kind if k != "null"), "null")
+    if kind is None:
+        kind = "object" if "properties" in schema else "array" if "items" in schema else "string"
+    return str(kind)
+
+
+def _property(schema: Mapping[str, Json]) -> str:
+    kind = type_of(schema)
+    parts = [f"description:{_quoted(schema.get('description', ''))}"]
+    if kind == "string" and schema.get("enum"):
+        parts.append(f"enum:[{','.join(_quoted(str(value)) for value in schema['enum'])}]")
+    return f"{{{','.join([*parts, *_schema_parts(schema, kind)])}}}"
+
+
+def render_response(name: str, result: Json) -> str:
+    """Return the wire text of a function's result; a result that is no object is {value:…}."""
+    value = result if isinstance(result, dict) else {"value": result}
+    return f"{START_RESPONSE}response:{name}{render_value(value)}{END_RESPONSE}"
+
+
+def render_turn(role: str, text: str) -> str:
+    """Return one whole turn; the assistant is called model."""
+    return f"{open_turn(role)}{text}{END_OF_TURN}\n"
+
+
+def open_turn(role: str) -> str:
+    """Return the beginning of a turn."""
+    return f"{START_OF_TURN}{'model' if role == 'assistant' else role}\n"
+
+
+def render_prompt(messages: Sequence[Mapping[str, Json]], tools: Sequence[Tool]) -> str:
+    """Return the prompt of a conversation, assembled from the format's definition.
+
+    `messages` come from prepare_messages. This is the reference that the project's chat template
+    must equal. A model's turn goes on through its calls and their responses until it answers in
+    words; a conversation that ends with calls ends with the token that the responses begin with.
+    """
+    first, *rest = messages
+    developer = str(first.get("content") or "").strip()
+    text = BOS + render_turn("developer", developer + "".join(map(render_declaration, tools)))
+    speaking = False
+    for message in rest:
+        role = message["role"]
+        if role == "tool":
+            text += render_response(message["name"], message["content"])
+            speaking = True
+            continue
+        if speaking and role != "assistant":
+            text += f"{END_OF_TURN}\n"
+        if not (speaking and role == "assistant"):
+            text += open_turn(role)
+        calls = [_called(call) for call in message.get("tool_calls") or []]
+        text += str(message.get("content") or "") + (render(calls) if calls else "")
+        speaking = bool(calls)
+        if not speaking:
+            text += f"{END_OF_TURN}\n"
+    if speaking:
+        return text if rest[-1]["role"] == "tool" else text + START_RESPONSE
+    return text + open_turn("assistant")
+
+
+def _called(call: Mapping[str, Json]) -> Call:
+    return Call(call["function"]["name"], call["function"].get("arguments") or {})
+
+
+def prepare_messages(messages: Sequence[Mapping[str, Json]]) -> list[dict[str, Json]]:
+    """Return messages as the format's template wants them.
+
+    There always is a developer turn that holds the trigger sentence, because templates in the
+    wild differ when none is given; a system message becomes it. Tool messages name their
+    function and carry a result that is a JSON object or array as such.
+    """
+    prepared = _with_trigger(messages)
+    called: dict[str, str] = {}
+    waiting: list[str] = []
+    for message in prepared:
+        for call in message.get("tool_calls") or []:
+            waiting.append(call["function"]["name"])
+            if "id" in call:
+                called[call["id"]] = call["function"]["name"]
+        if message["role"] == "tool":
+            in_order = waiting.pop(0) if waiting else ""
+            by_id = called.get(message.get("tool_call_id", ""))
+            message["name"] = message.get("name") or by_id or in_order
+            message["content"] = _result(message.get("content") or "")
+    return prepared
+
+
+def _result(content: str) -> Json:
+    try:
+        value = json.loads(content)
+    except json.JSONDecodeError:
+        return content
+    # A bare number or string that happens to be JSON stays the text that it was.
+    return value if isinstance(value, dict | list) else content
+
+
+def _with_trigger(messages: Sequence[Mapping[str, Json]]) -> list[dict[str, Json]]:
+    copied = [dict(message) for message in messages]
+    if not copied or copied[0]["role"] not in ("developer", "system"):
+        return [{"role": "developer", "content": TRIGGER}, *copied]
+    copied[0]["role"] = "developer"
+    text = str(copied[0].get("content") or "").strip()
+    if TRIGGER not in text:
+        copied[0]["content"] = f"{text}\n{TRIGGER}" if text else TRIGGER
+    return copied

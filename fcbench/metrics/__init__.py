@@ -1,0 +1,30 @@
+"""Verdicts -> numbers. One file a metric, one function of its name in it.
+
+A metric takes a verdict and returns 1.0 or 0.0, or None where it does not apply.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from fcbench import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fcbench.types import Verdict
+
+HEADLINE = ("syntax_validity", "name_match", "argument_exact_match")
+"""The three metrics of every leaderboard, over cases that expect a call."""
+
+
+def metric(name: str) -> Callable[[Verdict], float | None]:
+    """Return a metric by name. UsageError for an unknown one names the nearest."""
+    function = getattr(registry.load("metrics", name), name)
+    return cast("Callable[[Verdict], float | None]", function)
+
+
+def metric_names() -> list[str]:
+    """Return the names of all metrics, the headline ones first."""
+    others = [name for name in registry.names("metrics") if name not in HEADLINE]
+    return [*HEADLINE, *others]

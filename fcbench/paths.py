@@ -1,0 +1,23 @@
+"""Where grammars/ and suites/ are: inside the wheel, or beside the package in a checkout."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def data_folder(name: str) -> Path:
+    """Return the folder `grammars` or `suites`, from the wheel's fcbench/_data or the checkout."""
+    installed = _PACKAGE / "_data" / name
+    return installed if installed.is_dir() else _PACKAGE.parent / name
+
+
+def cache_folder() -> Path:
+    """Return where prepared models are kept: $FCBENCH_CACHE, else the user's cache folder."""
+    chosen = os.environ.get("FCBENCH_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "fcbench"

@@ -1,0 +1,62 @@
+"""Case -> prompt. One file a mode; a user's own Jinja file is a mode too.
+
+A mode's module has `render(case, examples, style) -> str`; `examples` are solved cases to show first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from typing import TYPE_CHECKING
+
+from fcbench import registry
+from fcbench.prompts import _file
+from fcbench.prompts._case_text import last_user_text
+from fcbench.prompts._style import Style
+from fcbench.errors import SuiteError
+from fcbench.types import Request
+
+__all__ = ["Style", "few_shot", "requests"]
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fcbench.types import Case
+
+
+def requests(
+    cases: Sequence[Case], mode: str, style: Style, examples: Sequence[Case] = ()
+) -> list[Request]:
+    """Return one request a case, in order, each prompt beginning with at most one `bos`.
+
+    `examples` are shown first as solved turns; see fcbench.prompts.few_shot. UsageError for an
+    unknown mode or a prompt file that cannot be used.
+    """
+    module = _file if style.prompt_file is not None else registry.load("prompts", mode)
+    built = []
+    for case in cases:
+        prompt = _single_bos(module.render(case, examples, style), style.bos)
+        sha256 = hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()
+        built.append(Request(case, prompt, sha256))
+    return built
+
+
+def few_shot(training: Sequence[Case], cases: Sequence[Case], k: int, seed: int) -> list[Case]:
+    """Return k training cases with one right answer each, drawn with a seed, in drawn order.
+
+    None of them is an evaluation case, by id or by its user's words. SuiteError if the training
+    file has fewer.
+    """
+    ids = {case.id for case in cases}
+    words = {last_user_text(case) for case in cases}
+    pool = [c for c in training if c.id not in ids and last_user_text(c) not in words and any(c.expected)]
+    if len(pool) < k:
+        raise SuiteError(f"{k} examples were asked for, the training file has {len(pool)} that fit")
+    return random.Random(seed).sample(pool, k)  # noqa: S311  a draw to repeat, not a secret
+
+
+def _single_bos(prompt: str, bos: str) -> str:
+    """Drop what a template and a habit both wrote: two <bos> put a model off its distribution."""
+    while bos and prompt.startswith(bos + bos):
+        prompt = prompt[len(bos) :]
+    return prompt

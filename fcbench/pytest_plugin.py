@@ -1,0 +1,38 @@
+"""The pytest plugin: the fixture fcbench_run.
+
+    def test_release(fcbench_run):
+        scores = fcbench_run(model="my/model", suite="mobile_actions", prompt="chat")
+        scores.assert_at_least(syntax_validity=0.99, argument_exact_match=0.90)
+
+Nothing heavy is imported until a test runs a model.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fcbench.runs import Scores
+
+
+@pytest.fixture(scope="session")
+def fcbench_run() -> Callable[..., Scores]:
+    """Return a function with the arguments of fcbench.run that returns scores.
+
+    A run is made once per session, however many tests ask for it.
+    """
+    made: dict[tuple[tuple[str, str], ...], Scores] = {}
+
+    def run_and_score(**arguments: Any) -> Scores:
+        key = tuple(sorted((name, repr(value)) for name, value in arguments.items()))
+        if key not in made:
+            import fcbench
+
+            made[key] = fcbench.score(fcbench.run(**arguments))
+        return made[key]
+
+    return run_and_score

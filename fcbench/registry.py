@@ -1,0 +1,44 @@
+"""Name -> module: one scan of a package's folder, plus entry points for other packages.
+
+Adding a format, backend, metric, matcher or prompt mode is adding one file: its name is its
+registry name. Other packages add theirs with an entry point in the group `fcbench.<kind>`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from fcbench.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+@cache
+def _modules(kind: str) -> dict[str, str]:
+    package = importlib.import_module(f"fcbench.{kind}")
+    ours = {
+        info.name: f"fcbench.{kind}.{info.name}"
+        for info in pkgutil.iter_modules(package.__path__)
+        if not info.name.startswith("_")
+    }
+    theirs = {point.name: point.value for point in entry_points(group=f"fcbench.{kind}")}
+    # Ours win: an installed package must not change what a published name means.
+    return theirs | ours
+
+
+def names(kind: str) -> list[str]:
+    """Return the sorted names of a kind: formats, backends, metrics, matching or prompts."""
+    return sorted(_modules(kind))
+
+
+def load(kind: str, name: str) -> ModuleType:
+    """Return the module behind a name. An unknown name is a UsageError that names the nearest."""
+    modules = _modules(kind)
+    if name not in modules:
+        raise UsageError(f"no such name among {kind}: {name}", hint=nearest(name, modules))
+    return importlib.import_module(modules[name])

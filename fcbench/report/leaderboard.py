@@ -1,0 +1,201 @@
+"""One row a run, one table a suite: printed, and written as Markdown, CSV and JSON.
+
+Runs over different cases (another suite hash, another selection) never share a table.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fcbench.errors import RunError
+from fcbench.metrics import HEADLINE
+from fcbench.runs import read_run, score
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from fcbench.runs import Scores
+    from fcbench.stats import Estimate
+    from fcbench.types import Json
+
+SHOWN = (*HEADLINE, "abstention")
+
+
+class Row(msgspec.Struct, frozen=True):
+    """What a leaderboard says of one run."""
+
+    run: str
+    suite: str
+    suite_sha256: str
+    selection: str
+    model: str
+    prompt: str
+    n_cases: int
+    n_errors: int
+    metrics: dict[str, Estimate]
+    outcomes: dict[str, int]
+    seconds_per_case: float | None
+    started_at: str
+
+
+def row_of(run: str, scores: Scores, seconds: Sequence[float]) -> Row:
+    """Return the row of a scored run; `run` is its folder's name."""
+    manifest = scores.manifest
+    suite, prompt, model = manifest["suite"], manifest["prompt"], manifest["model"]
+    chosen = [*suite["tags"], *([f"first {suite['limit']}"] if suite["limit"] else [])]
+    shown_prompt = f"{prompt['file'] or prompt['mode']}"
+    if prompt["few_shot"]:
+        shown_prompt += f" + {prompt['few_shot']}-shot"
+    if manifest["decoding"]["mode"] != "greedy":
+        shown_prompt += f", {manifest['decoding']['mode']}"
+    return Row(
+        run=run,
+        suite=suite["name"],
+        suite_sha256=suite["sha256"],
+        selection=", ".join(chosen),
+        model=model_label(model),
+        prompt=shown_prompt,
+        n_cases=scores.n_cases,
+        n_errors=scores.n_errors,
+        metrics=scores.metrics,
+        outcomes=scores.outcomes,
+        seconds_per_case=sum(seconds) / len(seconds) if seconds else None,
+        started_at=manifest["started_at"],
+    )
+
+
+def model_label(model: dict[str, Json]) -> str:
+    """Return how a table names a model: with its adapter, dtype and what was done to its weights."""
+    label = str(model["name"])
+    if model.get("adapter"):
+        label += f" + {model['adapter']['name']}"
+    notes = [str(model[key]) for key in ("provenance", "dtype") if model.get(key)]
+    return f"{label} ({', '.join(notes)})" if notes else label
+
+
+def read_rows(results: Path) -> list[Row]:
+    """Return a row for the newest run of each kind under a results folder. RunError if there is none."""
+    newest: dict[tuple[str, ...], Row] = {}
+    for manifest in sorted(results.glob("*/run.json")):
+        run = read_run(manifest.parent)
+        row = row_of(manifest.parent.name, score(run), [s.seconds for s in run.samples if s.seconds is not None])
+        kind = (row.suite_sha256, row.selection, row.model, row.prompt)
+        if kind not in newest or newest[kind].started_at <= row.started_at:
+            newest[kind] = row
+    if not newest:
+        raise RunError(f"{results}: holds no run", hint="python -m fcbench run --results …")
+    return list(newest.values())
+
+
+def tables(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Return the rows of each table by its title, best argument_exact_match first."""
+    grouped: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        grouped.setdefault((row.suite, row.selection, row.suite_sha256), []).append(row)
+    titled = {}
+    for (suite, selection, sha256), members in sorted(grouped.items()):
+        title = f"{suite} ({selection})" if selection else suite
+        titled[f"{title}, SHA-256 {sha256[:12]}"] = sorted(members, key=_rank)
+    return titled
+
+
+def _rank(row: Row) -> tuple[float, ...] | tuple[float | str, ...]:
+    best_first = [-(row.metrics[name].value or 0.0) for name in reversed(HEADLINE)]
+    return (*best_first, row.model, row.prompt)
+
+
+def as_text(rows: Iterable[Row], style: str = "simple") -> str:
+    """Return the tables, each with the outcomes counted under it; `style` is tabulate's."""
+    parts = []
+    for title, members in tables(rows).items():
+        heading = f"### {title}" if style == "github" else title
+        parts += [heading, _metrics_table(members, style), _outcomes_table(members, style)]
+    return "\n\n".join([*parts, _FOOTNOTE]) + "\n"
+
+
+_FOOTNOTE = (
+    "Each cell: value [95 % Wilson interval] of n. The first three metrics are over the cases that "
+    "expect a call,\nabstention over those that expect none. Errors are failures of the machinery and "
+    "in no metric."
+)
+
+
+def _metrics_table(rows: Sequence[Row], style: str) -> str:
+    from tabulate import tabulate
+
+    header = ["model", "prompt", *(name.replace("_", " ") for name in SHOWN), "errors", "s/case"]
+    body = [
+        [
+            row.model,
+            row.prompt,
+            *(cell(row.metrics[name]) for name in SHOWN),
+            row.n_errors,
+            "—" if row.seconds_per_case is None else f"{row.seconds_per_case:.2f}",
+        ]
+        for row in rows
+    ]
+    return tabulate(body, header, tablefmt=style, disable_numparse=True)
+
+
+def _outcomes_table(rows: Sequence[Row], style: str) -> str:
+    """Say of each run what its turns were, the most frequent first."""
+    from tabulate import tabulate
+
+    body = [
+        [row.model, row.prompt, ", ".join(f"{kind} {n}" for kind, n in row.outcomes.items())]
+        for row in rows
+    ]
+    return tabulate(body, ["model", "prompt", f"what the {rows[0].n_cases} turns were"], tablefmt=style)
+
+
+def cell(estimate: Estimate) -> str:
+    """Return an estimate as a table shows it."""
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return "—"
+    return f"{_percent(estimate.value)} [{_percent(estimate.low)}–{_percent(estimate.high)}] of {estimate.n}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}".removesuffix(".0")
+
+
+def write(rows: Sequence[Row], results: Path) -> None:
+    """Write leaderboard.md, .csv and .json into a results folder. RunError if that is impossible."""
+    try:
+        (results / "leaderboard.md").write_text("# Leaderboard\n\n" + as_text(rows, "github"), encoding="utf-8")
+        (results / "leaderboard.csv").write_text(as_csv(rows), encoding="utf-8")
+        (results / "leaderboard.json").write_text(as_json(rows), encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{results}: cannot be written: {error.strerror}") from error
+
+
+def as_json(rows: Iterable[Row]) -> str:
+    """Return the rows of all tables as a JSON array."""
+    ordered = [row for members in tables(rows).values() for row in members]
+    return json.dumps([_plain(row) for row in ordered], indent=2, ensure_ascii=False) + "\n"
+
+
+def _plain(row: Row) -> dict[str, Json]:
+    plain: dict[str, Json] = msgspec.to_builtins(row)
+    plain["metrics"] = {name: estimate._asdict() for name, estimate in row.metrics.items()}
+    return plain
+
+
+def as_csv(rows: Iterable[Row]) -> str:
+    """Return the rows of all tables as CSV, four columns a metric."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    identity = ["suite", "suite_sha256", "selection", "model", "prompt", "run", "n_cases", "n_errors"]
+    parts = ["value", "low", "high", "n"]
+    writer.writerow([*identity, *(f"{name}_{part}" for name in SHOWN for part in parts)])
+    for members in tables(rows).values():
+        for row in members:
+            estimates = [getattr(row.metrics[name], part) for name in SHOWN for part in parts]
+            writer.writerow([*(getattr(row, name) for name in identity), *estimates])
+    return file.getvalue()

@@ -1,0 +1,166 @@
+"""Answer the cases of a plan, batch by batch, and keep every answer."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fcbench import prompts
+from fcbench.backends import ModelOptions, open_model
+from fcbench.errors import RunError
+from fcbench.formats import grammar_sha256, module_of
+from fcbench.runs._folder import RunFolder
+from fcbench.types import Decoding, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from fcbench.runs._plan import Plan
+    from fcbench.types import Backend, Json, Request, Sample
+
+RECORDED_PACKAGES = (
+    "fcbench", "torch", "transformers", "tokenizers", "peft", "lark", "msgspec", "numpy",
+)
+
+# What must not change between the two halves of a run.
+IDENTITY = ("suite", "format", "prompt", "decoding", "model", "seed")
+
+
+def execute(plan: Plan, backend: Backend | None = None) -> Run:
+    """Carry out a plan; `backend` is its model if that is already loaded."""
+    backend = backend or open_model(
+        plan.model, ModelOptions(plan.adapter, plan.dtype, plan.batch_size)
+    )
+    requests = _requests(plan, backend)
+    manifest = manifest_of(plan, backend, requests)
+    folder = None if plan.results is None else _open_folder(plan, manifest, requests)
+    samples = [] if folder is None else folder.samples()
+    decoding = Decoding(plan.decode, plan.max_new_tokens, module_of(plan.format).STOP_TOKENS)
+    done = {(s.case_id, s.repeat) for s in samples if s.error is None}
+    batches = backend.batches(requests)
+    with _progress(plan, sum(map(len, batches))) as bar:
+        for batch in batches:
+            missing = [r for r in batch if (r.case.id, r.repeat) not in done]
+            if missing:
+                # The whole batch is answered again, so that a resumed run computes exactly what an
+                # uninterrupted one does, in any dtype; what was already kept is not kept twice.
+                wanted = {(r.case.id, r.repeat) for r in missing}
+                fresh = backend.answer(batch, decoding)
+                fresh = [s for s in fresh if (s.case_id, s.repeat) in wanted]
+                if folder is not None:
+                    folder.append(fresh)
+                samples += fresh
+            bar.update(len(batch))
+    return Run(
+        manifest, plan.cases, latest(samples), None if folder is None else str(folder.path)
+    )
+
+
+def latest(samples: Sequence[Sample]) -> list[Sample]:
+    """Return the last sample of each case and repeat: a resumed run draws its errors again."""
+    return list({(sample.case_id, sample.repeat): sample for sample in samples}.values())
+
+
+def _requests(plan: Plan, backend: Backend) -> list[Request]:
+    examples = []
+    if plan.few_shot:
+        training = plan.suite.training_cases()
+        examples = prompts.few_shot(training, plan.suite.cases, plan.few_shot, plan.seed)
+    style = prompts.Style(plan.format, backend.template, backend.bos, plan.prompt_file)
+    return prompts.requests(plan.cases, plan.prompt, style, examples)
+
+
+def manifest_of(plan: Plan, backend: Backend, requests: Sequence[Request]) -> dict[str, Json]:
+    """Return what is needed to know what a run was, and to repeat it."""
+    return {
+        "log_version": 1,
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "suite": {
+            "name": plan.suite.name,
+            "source": plan.suite.source,
+            "sha256": plan.suite.sha256,
+            "n_cases": len(plan.cases),
+            "limit": plan.limit,
+            "tags": list(plan.tags),
+        },
+        "format": {"name": plan.format, "grammar_sha256": grammar_sha256(plan.format)},
+        "prompt": {
+            "mode": plan.prompt,
+            "few_shot": plan.few_shot,
+            "file": plan.prompt_file,
+            "sha256": _digest(request.prompt_sha256 for request in requests),
+        },
+        "decoding": {"mode": plan.decode, "max_new_tokens": plan.max_new_tokens},
+        "model": dict(backend.manifest),
+        "seed": plan.seed,
+        "batch_size": plan.batch_size,
+        "versions": {"python": platform.python_version(), **_versions()},
+        "machine": {
+            "system": platform.system(),
+            "architecture": platform.machine(),
+            "n_cpus": os.cpu_count(),
+        },
+    }
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in RECORDED_PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _open_folder(plan: Plan, manifest: Mapping[str, Json], requests: Sequence[Request]) -> RunFolder:
+    """Return the folder to write to: an earlier run's to go on with, or a new one."""
+    root = Path(plan.results or "")
+    folder = RunFolder(root / plan.name)
+    if plan.resume and folder.exists():
+        _refuse_other_run(folder, manifest)
+        folder.set_torn_line_aside()
+        return folder
+    number = 2
+    while folder.exists():
+        folder = RunFolder(root / f"{plan.name}-{number}")
+        number += 1
+    folder.create(manifest, requests)
+    return folder
+
+
+def _refuse_other_run(folder: RunFolder, manifest: Mapping[str, Json]) -> None:
+    earlier = folder.manifest()
+    # Through JSON, because that is what the earlier one went through.
+    now = msgspec.json.decode(msgspec.json.encode(manifest))
+    for field in IDENTITY:
+        for key in _differing(earlier.get(field), now[field]):
+            name = f"{field}.{key}" if key else field
+            raise RunError(
+                f"{folder.path}: is a run of another {field} ({name} differs), cannot resume it",
+                hint="leave out --resume to begin a new run beside it, or name another --results",
+            )
+
+
+def _differing(earlier: Json, now: Json) -> list[str]:
+    if isinstance(earlier, dict) and isinstance(now, dict):
+        return [key for key in sorted(earlier | now) if earlier.get(key) != now.get(key)]
+    return [] if earlier == now else [""]
+
+
+def _progress(plan: Plan, total: int) -> Any:
+    from tqdm import tqdm
+
+    label = f"{plan.model} {plan.prompt} {plan.suite.name}"
+    return tqdm(total=total, desc=label, unit="case", disable=not plan.progress)

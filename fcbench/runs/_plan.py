@@ -1,0 +1,144 @@
+"""What one run is to do, and what its folder is called."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+import msgspec
+
+from fcbench.errors import UsageError, nearest
+from fcbench.suite import Suite, load_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fcbench.types import Case
+
+DECODE_MODES = ("greedy",)
+
+
+class Options(TypedDict, total=False):
+    """The options of a run beside its model, suite, prompt, adapter, decoding and folder."""
+
+    dtype: str
+    """"auto", "float32", "bfloat16" or "float16"."""
+    batch_size: int
+    """Prompts answered together; 16 by default."""
+    max_new_tokens: int
+    """Tokens after which an answer is cut; 256 by default."""
+    few_shot: int
+    """Solved examples before the question, drawn from the suite's training file; 0 by default."""
+    prompt_file: str | None
+    """A Jinja file of your own in place of a prompt mode."""
+    limit: int | None
+    """Only the first cases of the suite."""
+    tags: Sequence[str]
+    """Only cases that have one of these tags."""
+    seed: int
+    """For the draw of examples; 0 by default."""
+    format: str
+    """The wire format of calls: its name, or the path of a grammar variant."""
+    resume: bool
+    """Go on with an earlier run of the same plan, or begin one."""
+    progress: bool
+    """A progress bar on stderr; off by default."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """One model over one suite under one prompt. Made by plan(), which checks it."""
+
+    model: str
+    suite: Suite
+    cases: list[Case]
+    prompt: str
+    adapter: str | None
+    decode: str
+    results: Path | None
+    dtype: str = "auto"
+    batch_size: int = 16
+    max_new_tokens: int = 256
+    few_shot: int = 0
+    prompt_file: str | None = None
+    limit: int | None = None
+    tags: tuple[str, ...] = ()
+    seed: int = 0
+    format: str = "functiongemma"
+    resume: bool = False
+    progress: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the run's folder, from what the plan asks for."""
+        parts = [self.suite.name if self.limit is None else f"{self.suite.name}-{self.limit}"]
+        parts += self.tags
+        parts.append(self.model)
+        if self.adapter is not None:
+            parts.append(Path(self.adapter).name)
+        parts.append(Path(self.prompt_file).stem if self.prompt_file else self.prompt)
+        if self.few_shot:
+            parts[-1] += f"+{self.few_shot}"
+        if self.decode != "greedy":
+            parts.append(self.decode)
+        if self.dtype != "auto":
+            parts.append(self.dtype)
+        # A name is never a path: separators and dots that lead out of the folder are replaced.
+        slugs = (re.sub(r"[^\w.+-]+", "-", part).strip("-.") for part in parts)
+        return "--".join(slug for slug in slugs if slug)
+
+
+def plan(  # noqa: PLR0913  the signature of fcbench.run
+    model: str,
+    suite: str | Path | Suite,
+    prompt: str,
+    adapter: str | None,
+    decode: str,
+    results: str | Path | None,
+    **options: Unpack[Options],
+) -> Plan:
+    """Return a checked plan. UsageError for a value that cannot be, SuiteError for the suite."""
+    for unknown in sorted(set(options) - set(Options.__annotations__)):
+        raise UsageError(f"no such option: {unknown}", hint=nearest(unknown, Options.__annotations__))
+    loaded = suite if isinstance(suite, Suite) else load_suite(suite)
+    mode, examples = _mode_and_examples(prompt)
+    tags = tuple(options.pop("tags", ()))
+    if examples:
+        options["few_shot"] = examples
+    made = Plan(
+        model=model,
+        suite=loaded,
+        cases=select(loaded, tags, options.get("limit")),
+        prompt=mode,
+        adapter=adapter,
+        decode=decode,
+        results=None if results is None else Path(results),
+        tags=tags,
+        **options,
+    )
+    for name, least in (("batch_size", 1), ("max_new_tokens", 1), ("few_shot", 0)):
+        if getattr(made, name) < least:
+            raise UsageError(f"{name} is at least {least}, got {getattr(made, name)}")
+    if decode not in DECODE_MODES:
+        raise UsageError(f"no such decoding: {decode}", hint=nearest(decode, DECODE_MODES))
+    return made
+
+
+def _mode_and_examples(prompt: str) -> tuple[str, int]:
+    """Split "raw+3" into the mode and the number of examples."""
+    mode, plus, count = prompt.partition("+")
+    if plus and not count.isdecimal():
+        raise UsageError(f"not a prompt: {prompt}", hint="MODE or MODE+K with K examples, as in raw+3")
+    return mode, int(count) if plus else 0
+
+
+def select(suite: Suite, tags: Sequence[str], limit: int | None) -> list[Case]:
+    """Return the cases of a suite that have one of the tags, at most the first `limit`."""
+    known = {tag for case in suite.cases for tag in case.tags}
+    for tag in tags:
+        if tag not in known:
+            raise UsageError(f"no case of {suite.name} has the tag {tag}", hint=nearest(tag, known))
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit is at least 1, got {limit}")
+    chosen = [case for case in suite.cases if not tags or set(tags) & set(case.tags)]
+    return chosen[:limit]

@@ -1,0 +1,30 @@
+"""A run folder -> Run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fcbench.errors import RunError
+from fcbench.runs._folder import RunFolder
+from fcbench.runs._generate import latest
+from fcbench.runs._plan import select
+from fcbench.suite import load_suite
+from fcbench.types import Run
+
+
+def read_run(path: str | Path) -> Run:
+    """Return the run in a folder, finished or not, with the cases that it is over.
+
+    RunError if it is not a run, or if its suite has changed since.
+    """
+    folder = RunFolder(Path(path))
+    manifest = folder.manifest()
+    described = manifest.get("suite", {})
+    suite = load_suite(described.get("source", ""))
+    if suite.sha256 != described.get("sha256"):
+        raise RunError(
+            f"{folder.path}: its suite {suite.name} has another SHA-256 now",
+            hint="restore the suite's file that the run was made with, or run again",
+        )
+    cases = select(suite, described["tags"], described["limit"])
+    return Run(manifest, cases, latest(folder.samples()), str(folder.path))

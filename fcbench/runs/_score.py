@@ -1,0 +1,241 @@
+"""Samples -> scores: a pure function, run as often as wanted, without the model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fcbench.errors import RunError, UsageError, nearest
+from fcbench.formats import parse
+from fcbench.matching import judge
+from fcbench.metrics import metric, metric_names
+from fcbench.runs._read import read_run
+from fcbench.stats import Estimate, wilson
+from fcbench.suite import Suite, load_suite
+from fcbench.types import Parse, Run, Sample, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from fcbench.types import Case, Json
+
+SHOWN_FAILURES = 5
+
+
+class Scores(msgspec.Struct, frozen=True):
+    """The numbers of one run, and the verdicts that they come from.
+
+    `metrics` maps each metric to its estimate; one over no case has value None. `by_tag` holds
+    the same for the cases of each tag. `outcomes` counts what the turns were: calls, abstained,
+    each kind of failure, and error. `n_errors` counts cases without an answer, which are in no
+    metric: the machinery failed there, not the model.
+    """
+
+    suite: str
+    metrics: dict[str, Estimate]
+    by_tag: dict[str, dict[str, Estimate]]
+    outcomes: dict[str, int]
+    n_cases: int
+    n_errors: int
+    verdicts: list[Verdict]
+    texts: list[str]
+    manifest: dict[str, Json] = {}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row a case: its id, tags, text, outcome, failure and every metric."""
+        import pandas as pd
+
+        names = list(self.metrics)
+        rows = [
+            {
+                "case_id": verdict.case_id,
+                "repeat": verdict.repeat,
+                "tags": list(verdict.tags),
+                "text": text,
+                "outcome": outcome_of(verdict),
+                "offset": verdict.parse.failure.offset if verdict.parse.failure else None,
+                "error": verdict.error,
+                **{name: metric(name)(verdict) for name in names},
+            }
+            for verdict, text in zip(self.verdicts, self.texts, strict=True)
+        ]
+        return pd.DataFrame(rows)
+
+    def assert_at_least(self, **thresholds: float) -> None:
+        """Raise AssertionError unless the lower bound of each metric's interval reaches its threshold.
+
+        The message holds the metric, its interval, n, and the first failing cases. RunError when
+        some cases have no answer, because then the machinery failed and not the model; UsageError
+        for an unknown metric.
+        """
+        if self.n_errors:
+            raise RunError(f"{self.n_errors} of {self.n_cases} cases have no answer: {self._first_error()}")
+        missed = self.missed(thresholds)
+        if missed:
+            raise AssertionError("\n".join([*missed, *self._failing(thresholds)]))
+
+    def missed(self, thresholds: Mapping[str, float]) -> list[str]:
+        """Return a line for each metric whose interval's lower bound is below its threshold."""
+        lines = []
+        for name, threshold in thresholds.items():
+            if name not in self.metrics:
+                raise UsageError(f"no such metric: {name}", hint=nearest(name, self.metrics))
+            found = self.metrics[name]
+            if found.low is None or found.low < threshold:
+                lines.append(f"{name} {describe(found)} is not at least {threshold:g} (lower bound)")
+        return lines
+
+    def _first_error(self) -> str:
+        return next(f"{v.case_id}: {v.error}" for v in self.verdicts if v.error is not None)
+
+    def _failing(self, thresholds: Mapping[str, float]) -> list[str]:
+        """Return lines on the first cases that score 0 in one of the metrics."""
+        judged = [(name, metric(name)) for name in thresholds]
+        lines = []
+        for verdict, text in zip(self.verdicts, self.texts, strict=True):
+            lost = [name for name, function in judged if function(verdict) == 0]
+            if lost:
+                lines.append(f"  {verdict.case_id}: {reason(verdict)}\n    got: {shorten(text)!r}")
+        rest = len(lines) - SHOWN_FAILURES
+        return lines[:SHOWN_FAILURES] + ([f"  … and {rest} more"] if rest > 0 else [])
+
+
+def score(
+    run_or_outputs: Run | str | Path | Mapping[str, str] | Iterable[Mapping[str, Any] | Sample],
+    suite: str | Path | Suite | None = None,
+    format: str | None = None,  # noqa: A002  the public name
+    matcher: str = "exact",
+) -> Scores:
+    """Return the scores of a run, of a run's folder, or of outputs made elsewhere.
+
+    Outputs are a mapping of case id to text, or records with `id` (or `case_id`) and `text`; they
+    need `suite`. A Run brings its suite and format; naming others judges it by those. A case
+    without an output counts as an error, not as a wrong answer. UsageError for an output whose
+    id the suite does not have.
+    """
+    if isinstance(run_or_outputs, str | Path):
+        run_or_outputs = read_run(run_or_outputs)
+    manifest: dict[str, Json] = {}
+    if isinstance(run_or_outputs, Run):
+        manifest = run_or_outputs.manifest
+        cases, samples = run_or_outputs.cases, run_or_outputs.samples
+        name = manifest["suite"]["name"]
+        format = format or manifest["format"]["name"]  # noqa: A001
+        if suite is not None:
+            other = suite if isinstance(suite, Suite) else load_suite(suite)
+            ids = {case.id for case in cases}
+            name, cases = other.name, [case for case in other.cases if case.id in ids]
+    else:
+        if suite is None:
+            raise UsageError("outputs alone do not say what was asked", hint="score(outputs, suite=…)")
+        loaded = suite if isinstance(suite, Suite) else load_suite(suite)
+        name, cases, samples = loaded.name, loaded.cases, _samples(run_or_outputs)
+    return _score(name, cases, samples, format or "functiongemma", matcher, manifest)
+
+
+def _samples(outputs: Mapping[str, str] | Iterable[Mapping[str, Any] | Sample]) -> list[Sample]:
+    if isinstance(outputs, Mapping):
+        return [Sample(case_id, text=text) for case_id, text in outputs.items()]
+    return [record if isinstance(record, Sample) else _record(record) for record in outputs]
+
+
+def _record(record: Mapping[str, Any]) -> Sample:
+    fields = dict(record)
+    if "id" in fields:
+        fields["case_id"] = fields.pop("id")
+    try:
+        return msgspec.convert(fields, Sample)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"not an output: {error}", hint="an output has id and text") from error
+
+
+def _score(  # noqa: PLR0913
+    name: str,
+    cases: Sequence[Case],
+    samples: Sequence[Sample],
+    format: str,  # noqa: A002
+    matcher: str,
+    manifest: dict[str, Json],
+) -> Scores:
+    by_id = {case.id: case for case in cases}
+    for sample in samples:
+        if sample.case_id not in by_id:
+            raise UsageError(f"the suite {name} has no case {sample.case_id}", nearest(sample.case_id, by_id))
+    given: dict[str, list[Sample]] = {}
+    for sample in samples:
+        given.setdefault(sample.case_id, []).append(sample)
+    verdicts, texts = [], []
+    for case in cases:
+        for sample in given.get(case.id, [Sample(case.id, error="no output was given")]):
+            verdicts.append(judge(case, sample, _parse(sample, format), matcher))
+            texts.append(sample.text)
+    tags = sorted({tag for case in cases for tag in case.tags})
+    return Scores(
+        suite=name,
+        metrics=estimates(verdicts),
+        by_tag={tag: estimates([v for v in verdicts if tag in v.tags]) for tag in tags},
+        outcomes=dict(Counter(map(outcome_of, verdicts)).most_common()),
+        n_cases=len(cases),
+        n_errors=sum(verdict.error is not None for verdict in verdicts),
+        verdicts=verdicts,
+        texts=texts,
+        manifest=manifest,
+    )
+
+
+def _parse(sample: Sample, format: str) -> Parse:  # noqa: A002
+    if sample.native_calls is not None and not sample.text:
+        return Parse("calls" if sample.native_calls else "abstained", sample.native_calls)
+    return parse(sample.text, format, "strict", sample.stop)
+
+
+def estimates(verdicts: Sequence[Verdict]) -> dict[str, Estimate]:
+    """Return every metric over the verdicts, with its interval and n."""
+    found = {}
+    for name in metric_names():
+        function = metric(name)
+        values = [value for value in map(function, verdicts) if value is not None]
+        found[name] = wilson(sum(values), len(values))
+    return found
+
+
+def outcome_of(verdict: Verdict) -> str:
+    """Return calls, abstained, error, or the kind of failure."""
+    if verdict.error is not None:
+        return "error"
+    failure = verdict.parse.failure
+    return verdict.parse.outcome if failure is None else failure.kind
+
+
+def describe(estimate: Estimate) -> str:
+    """Return an estimate in words: value, interval and n."""
+    if estimate.value is None:
+        return "— (over no case)"
+    return f"{estimate.value:.1%} [{estimate.low:.1%}, {estimate.high:.1%}] of {estimate.n}"
+
+
+def reason(verdict: Verdict) -> str:
+    """Return in a line why a verdict is not right."""
+    failure = verdict.parse.failure
+    if failure is not None:
+        return f"{failure.kind} at {failure.offset}: expected {failure.expected}, found {failure.found!r}"
+    if verdict.parse.outcome == "abstained":
+        return "no call was attempted"
+    for pair in verdict.pairs:
+        if pair.expected_name != pair.called_name:
+            return f"expected {pair.expected_name or 'no further call'}, called {pair.called_name or 'nothing'}"
+        for argument in pair.arguments:
+            if argument.result != "equal":
+                return f"{pair.expected_name}.{argument.path}: {argument.result}: expected {argument.expected!r}, called {argument.called!r}"
+    return "calls where none was right"
+
+
+def shorten(text: str, length: int = 160) -> str:
+    """Return a text cut to a length, with … where something is missing."""
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,155 @@
+"""Suites: read, validate, hash."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from fcbench.errors import SuiteError, UsageError, nearest
+from fcbench.paths import data_folder
+from fcbench.suite import _rows
+from fcbench.types import Case, Record
+
+HUB_PREFIX = "hf:"
+
+
+class Suite(Record):
+    """The cases of one suite, with the SHA-256 of the file they came from.
+
+    `training` is the file that few-shot examples are drawn from, or None. `source` is what
+    load_suite was given, so that a run can name it.
+    """
+
+    name: str
+    cases: list[Case]
+    sha256: str
+    source: str
+    description: str = ""
+    licence: str = ""
+    training: Path | None = None
+    ordered: bool | None = None
+
+    def training_cases(self) -> list[Case]:
+        """Return the cases of the training file. SuiteError if there is none."""
+        if self.training is None:
+            raise SuiteError(
+                f"suite {self.name} has no training file",
+                hint="name one in suite.toml: train = \"train.jsonl\"",
+            )
+        return _rows.read(self.training, split="train", ordered=self.ordered)
+
+
+class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
+    """What suite.toml may hold."""
+
+    name: str
+    description: str = ""
+    licence: str = ""
+    schema: str = ""
+    cases: str = "cases.jsonl"
+    cases_sha256: str | None = None
+    train: str | None = None
+    train_sha256: str | None = None
+    ordered: bool | None = None
+
+
+def suite_names() -> list[str]:
+    """Return the names of the suites that come with fcbench."""
+    return sorted(path.parent.name for path in data_folder("suites").glob("*/suite.toml"))
+
+
+def load_suite(name_or_path: str | Path) -> Suite:
+    """Return a suite by name, from a folder with a suite.toml, from JSON lines, or from a hub.
+
+    `name_or_path` is the name of a shipped suite ("mobile_actions"), a folder, a .jsonl file, or
+    "hf:OWNER/NAME" for a Hugging Face dataset in the schema of google/mobile-actions. Lines are
+    fcbench's own cases or rows of that schema. SuiteError with file, line and JSON path for
+    anything that cannot be used, UsageError for an unknown name.
+    """
+    source = str(name_or_path)
+    if source.startswith(HUB_PREFIX):
+        from fcbench.suite._hub import download
+
+        return _from_lines(download(source.removeprefix(HUB_PREFIX)), source)
+    path = Path(name_or_path)
+    if re.fullmatch(r"\w+", source) and source in suite_names():
+        return _from_folder(data_folder("suites") / source, source)
+    if path.is_dir():
+        return _from_folder(path, source)
+    if path.is_file():
+        return _from_lines({path.name: path.read_bytes()}, source, shown=str(path))
+    raise UsageError(f"no such suite, folder or file: {source}", hint=nearest(source, suite_names()))
+
+
+def _from_folder(folder: Path, source: str) -> Suite:
+    toml = folder / "suite.toml"
+    manifest = _read_manifest(toml)
+    content = _read_hashed(folder / manifest.cases, manifest.cases_sha256, toml)
+    training = None
+    if manifest.train is not None:
+        training = folder / manifest.train
+        if manifest.train_sha256 is not None:
+            _read_hashed(training, manifest.train_sha256, toml)
+    return Suite(
+        name=manifest.name,
+        cases=_parse(str(folder / manifest.cases), content, manifest.ordered),
+        sha256=hashlib.sha256(content).hexdigest(),
+        source=source,
+        description=manifest.description,
+        licence=manifest.licence,
+        training=training,
+        ordered=manifest.ordered,
+    )
+
+
+def _read_manifest(toml: Path) -> _Manifest:
+    try:
+        return msgspec.convert(tomllib.loads(toml.read_text(encoding="utf-8")), _Manifest)
+    except FileNotFoundError as error:
+        raise SuiteError(f"{toml}: no such file", hint="a suite folder holds suite.toml") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError(f"{toml}: not TOML: {error}") from error
+    except msgspec.ValidationError as error:
+        raise SuiteError(f"{toml}: {_rows.located(error)}") from error
+
+
+def _read_hashed(path: Path, sha256: str | None, toml: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SuiteError(f"{path}: cannot be read: {error.strerror}") from error
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise SuiteError(
+            f"{path}: its SHA-256 is not the one in {toml}",
+            hint="a frozen file was changed; restore it, or give the changed suite a new name",
+        )
+    return content
+
+
+def _from_lines(files: dict[str, bytes], source: str, shown: str | None = None) -> Suite:
+    """Build a suite from whole files, by their names; its hash is over all of them in order."""
+    cases: list[Case] = []
+    for name, content in files.items():
+        cases += _parse(shown or f"{source}/{name}", content, None)
+    _rows.refuse_duplicates(cases, source)
+    return Suite(
+        name=_stem(source),
+        cases=cases,
+        sha256=hashlib.sha256(b"".join(files.values())).hexdigest(),
+        source=source,
+    )
+
+
+def _stem(source: str) -> str:
+    return re.sub(r"\.jsonl?$", "", re.split(r"[/\\:]", source)[-1]) or "suite"
+
+
+def _parse(shown: str, content: bytes, ordered: bool | None) -> list[Case]:  # noqa: FBT001  as in suite.toml
+    cases = _rows.parse(shown, content, split="eval", ordered=ordered)
+    if not cases:
+        raise SuiteError(f"{shown}: no case to evaluate")
+    return cases

@@ -1,0 +1,231 @@
+"""The records that flow through fcbench.
+
+All are frozen and refuse unknown fields. This module imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from msgspec import Struct, field
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Json = Any
+"""A JSON value: None, bool, int, float, str, list or dict with string keys."""
+
+Outcome = Literal["calls", "abstained", "malformed"]
+Stop = Literal["token", "limit"]
+Mode = Literal["strict", "lenient"]
+FailureKind = Literal[
+    "empty_output",
+    "truncated",
+    "missing_start_token",
+    "missing_end_token",
+    "missing_call_prefix",
+    "missing_name",
+    "missing_open_brace",
+    "missing_close_brace",
+    "missing_key",
+    "missing_value",
+    "missing_separator",
+    "trailing_comma",
+    "wrong_bracket",
+    "duplicate_key",
+    "unterminated_string",
+    "bare_string",
+    "quoted_string",
+    "json_arguments",
+    "bad_number",
+    "python_literal",
+    "stray_whitespace",
+    "text_before_call",
+    "text_between_calls",
+    "text_after_call",
+    "declaration_echo",
+    "too_deep",
+    "unexpected",
+]
+
+
+class Record(Struct, frozen=True, forbid_unknown_fields=True, kw_only=False):
+    """Base of every record: frozen, unknown fields refused."""
+
+
+class Tool(Record):
+    """A function that a model may call. `parameters` is JSON Schema with lower-case types."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Json] = field(default_factory=dict)
+
+
+class Call(Record):
+    """A function call: plain name, plain dict of plain values."""
+
+    name: str
+    arguments: dict[str, Json] = field(default_factory=dict)
+
+
+class Case(Record):
+    """One question to a model and every answer that counts as right.
+
+    `expected` lists acceptable answers, each a list of calls; `[[]]` means "must not call".
+    An argument's value may be {"$any": [v, …]} (any of these, at any depth) and may carry
+    "$optional": true (absence is right too). `messages` are chat messages up to, and without,
+    the turn that the model has to write.
+    """
+
+    id: str
+    messages: list[dict[str, Json]]
+    tools: list[Tool]
+    expected: list[list[Call]]
+    ordered: bool = False
+    tags: tuple[str, ...] = ()
+
+    @property
+    def expects_call(self) -> bool:
+        """Whether every acceptable answer holds at least one call."""
+        return all(self.expected)
+
+
+class Failure(Record):
+    """Why and where a turn is malformed.
+
+    `offset` counts characters and `byte_offset` UTF-8 bytes (surrogatepass) up to the first
+    token that cannot stand where it stands.
+    """
+
+    kind: FailureKind
+    offset: int
+    byte_offset: int
+    expected: str
+    found: str
+    hint: str
+
+
+class Parse(Record):
+    """What a model's turn is: calls, an abstention, or a malformed attempt with its failure."""
+
+    outcome: Outcome
+    calls: list[Call] = field(default_factory=list)
+    failure: Failure | None = None
+    repairs: list[str] = field(default_factory=list)
+
+
+class Request(Record):
+    """One prompt to answer. Backends that speak in messages use `case`, all others `prompt`."""
+
+    case: Case
+    prompt: str
+    prompt_sha256: str
+    repeat: int = 0
+
+
+class Sample(Record):
+    """The stored evidence of one answer.
+
+    `error` is set when the machinery failed (then `text` is no answer and is not judged).
+    `seconds` is this sample's share of its batch's wall time. `stop` is "token" when a stop
+    token ended the turn, "limit" when the token limit did, None when the backend cannot know.
+    """
+
+    case_id: str
+    repeat: int = 0
+    text: str = ""
+    native_calls: list[Call] | None = None
+    prompt_sha256: str = ""
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    seconds: float | None = None
+    stop: Stop | None = None
+    error: str | None = None
+
+
+ArgumentResult = Literal["equal", "different", "missing", "extra"]
+
+
+class ArgumentVerdict(Record):
+    """How one argument of one call compares. `path` is a JSON path below the call's arguments."""
+
+    path: str
+    result: ArgumentResult
+    expected: Json = None
+    called: Json = None
+
+
+class CallPair(Record):
+    """Which expected call (index in the accepted answer) met which called one, if any."""
+
+    expected: int | None
+    called: int | None
+    expected_name: str | None
+    called_name: str | None
+    arguments: list[ArgumentVerdict] = field(default_factory=list)
+
+
+class Verdict(Record):
+    """How one sample compares with its case. The three booleans nest: arguments ⇒ name ⇒ syntax.
+
+    `name` and `arguments` are None when the case expects no call. `syntax` is None when there
+    was no text to judge (a server's native calls alone). `error` copies the sample's.
+    """
+
+    case_id: str
+    repeat: int
+    expects_call: bool
+    parse: Parse
+    syntax: bool | None
+    name: bool | None
+    arguments: bool | None
+    pairs: list[CallPair] = field(default_factory=list)
+    tags: tuple[str, ...] = ()
+    error: str | None = None
+
+
+class Decoding(Record):
+    """How tokens are chosen. A turn ends at the first of `stops` or after `max_new_tokens`."""
+
+    mode: str = "greedy"
+    max_new_tokens: int = 256
+    stops: tuple[str, ...] = ()
+
+
+class ChatTemplate(Protocol):
+    """A tokenizer's chat template. `source` is its Jinja text."""
+
+    source: str
+
+    def __call__(self, messages: list[dict[str, Json]], tools: list[dict[str, Json]]) -> str:
+        """Return the prompt of a conversation, up to where the model goes on."""
+
+
+class Backend(Protocol):
+    """A model that answers prompts, batch by batch.
+
+    `template` is the model's own chat template, or None; `bos` the token that its prompts begin
+    with ("" for none). `manifest` is what a run records of it.
+    """
+
+    template: ChatTemplate | None
+    bos: str
+    manifest: dict[str, Json]
+
+    def batches(self, requests: Sequence[Request]) -> list[list[Request]]:
+        """Return all requests in batches; the same requests give the same batches."""
+
+    def answer(self, batch: Sequence[Request], decoding: Decoding) -> list[Sample]:
+        """Return one sample a request, in order; its own failures are samples with `error`."""
+
+
+class Run(Record):
+    """A manifest (what was asked of which model, with which versions) and its samples.
+
+    `cases` are the cases the samples answer, in suite order.
+    """
+
+    manifest: dict[str, Json]
+    cases: list[Case]
+    samples: list[Sample]
+    folder: str | None = None
