@@ -14,7 +14,9 @@ def call(name: str, **arguments: object) -> Call:
     return Call(name, arguments)
 
 
-def verdict_of(expected: Call | None, called: Call | None = None, text: str | None = None) -> Verdict:
+def verdict_of(
+    expected: Call | None, called: Call | None = None, text: str | None = None
+) -> Verdict:
     """Return the verdict of one text, or of one rendered call, where `expected` is right."""
     case = Case(
         id="case",

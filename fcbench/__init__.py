@@ -1,4 +1,4 @@
-"""fcbench: does this model emit function calls that work, and if not, exactly why?
+"""Say whether a model's function calls work, and if not, exactly why.
 
 >>> import fcbench
 >>> fcbench.parse("<start_function_call>call:f{}<end_function_call>").outcome

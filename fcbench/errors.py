@@ -1,8 +1,8 @@
 """The error tree.
 
-    FcbenchError                 anything fcbench can explain; the command line prints it without a traceback
+    FcbenchError                 what fcbench can explain; printed without a traceback
     ├── SuiteError               a suite, case or tool that cannot be used (file, line, JSON path)
-    ├── FormatError              calls that a wire format cannot express, or a grammar that cannot be built
+    ├── FormatError              calls that a format cannot express, or an unusable grammar
     ├── RunError                 a results folder that does not fit what is asked of it
     ├── UsageError               a name, an option or a combination that does not exist
     ├── MissingExtra             an optional dependency is not installed

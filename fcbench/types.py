@@ -49,11 +49,14 @@ FailureKind = Literal[
 ]
 
 
-class Record(Struct, frozen=True, forbid_unknown_fields=True, kw_only=False):
-    """Base of every record: frozen, unknown fields refused."""
+class Record(Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of every record: frozen, unknown fields refused.
+
+    Subclasses say frozen once more, because type checkers do not inherit it.
+    """
 
 
-class Tool(Record):
+class Tool(Record, frozen=True):
     """A function that a model may call. `parameters` is JSON Schema with lower-case types."""
 
     name: str
@@ -61,14 +64,14 @@ class Tool(Record):
     parameters: dict[str, Json] = field(default_factory=dict)
 
 
-class Call(Record):
+class Call(Record, frozen=True):
     """A function call: plain name, plain dict of plain values."""
 
     name: str
     arguments: dict[str, Json] = field(default_factory=dict)
 
 
-class Case(Record):
+class Case(Record, frozen=True):
     """One question to a model and every answer that counts as right.
 
     `expected` lists acceptable answers, each a list of calls; `[[]]` means "must not call".
@@ -90,7 +93,7 @@ class Case(Record):
         return all(self.expected)
 
 
-class Failure(Record):
+class Failure(Record, frozen=True):
     """Why and where a turn is malformed.
 
     `offset` counts characters and `byte_offset` UTF-8 bytes (surrogatepass) up to the first
@@ -105,7 +108,7 @@ class Failure(Record):
     hint: str
 
 
-class Parse(Record):
+class Parse(Record, frozen=True):
     """What a model's turn is: calls, an abstention, or a malformed attempt with its failure."""
 
     outcome: Outcome
@@ -114,7 +117,7 @@ class Parse(Record):
     repairs: list[str] = field(default_factory=list)
 
 
-class Request(Record):
+class Request(Record, frozen=True):
     """One prompt to answer. Backends that speak in messages use `case`, all others `prompt`."""
 
     case: Case
@@ -123,7 +126,7 @@ class Request(Record):
     repeat: int = 0
 
 
-class Sample(Record):
+class Sample(Record, frozen=True):
     """The stored evidence of one answer.
 
     `error` is set when the machinery failed (then `text` is no answer and is not judged).
@@ -146,7 +149,7 @@ class Sample(Record):
 ArgumentResult = Literal["equal", "different", "missing", "extra"]
 
 
-class ArgumentVerdict(Record):
+class ArgumentVerdict(Record, frozen=True):
     """How one argument of one call compares. `path` is a JSON path below the call's arguments."""
 
     path: str
@@ -155,7 +158,7 @@ class ArgumentVerdict(Record):
     called: Json = None
 
 
-class CallPair(Record):
+class CallPair(Record, frozen=True):
     """Which expected call (index in the accepted answer) met which called one, if any."""
 
     expected: int | None
@@ -165,7 +168,7 @@ class CallPair(Record):
     arguments: list[ArgumentVerdict] = field(default_factory=list)
 
 
-class Verdict(Record):
+class Verdict(Record, frozen=True):
     """How one sample compares with its case. The three booleans nest: arguments ⇒ name ⇒ syntax.
 
     `name` and `arguments` are None when the case expects no call. `syntax` is None when there
@@ -184,7 +187,7 @@ class Verdict(Record):
     error: str | None = None
 
 
-class Decoding(Record):
+class Decoding(Record, frozen=True):
     """How tokens are chosen. A turn ends at the first of `stops` or after `max_new_tokens`."""
 
     mode: str = "greedy"
@@ -219,7 +222,7 @@ class Backend(Protocol):
         """Return one sample a request, in order; its own failures are samples with `error`."""
 
 
-class Run(Record):
+class Run(Record, frozen=True):
     """A manifest (what was asked of which model, with which versions) and its samples.
 
     `cases` are the cases the samples answer, in suite order.

@@ -1,4 +1,4 @@
-"""A function of your own: called with a list of prompts, returns as many texts or lists of calls."""
+"""A function of your own: a list of prompts in, as many texts or lists of Call out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fcbench.errors import BackendError, ModelError
+from fcbench.errors import ModelError
 from fcbench.types import Call, ChatTemplate, Sample
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ class PythonBackend:
     template: ChatTemplate | None = None
     bos = "<bos>"
 
-    def __init__(self, function: Callable[[list[str]], Sequence[Any]], name: str, batch_size: int) -> None:
+    def __init__(
+        self, function: Callable[[list[str]], Sequence[Any]], name: str, batch_size: int
+    ) -> None:
         self.manifest: dict[str, Json] = {"name": f"python:{name}", "backend": "python"}
         self._function = function
         self._batch_size = batch_size
@@ -53,11 +55,12 @@ class PythonBackend:
         started = time.perf_counter()
         try:
             answers = list(self._function([request.prompt for request in batch]))
-            if len(answers) != len(batch):
-                raise BackendError(f"{len(batch)} prompts went in, {len(answers)} answers came out")
         # The boundary to a user's callable: whatever it raises is a failure of the machinery.
         except Exception as error:  # noqa: BLE001
             failure = f"{type(error).__name__}: {error}"
+            return [_sample(request, error=failure) for request in batch]
+        if len(answers) != len(batch):
+            failure = f"{len(batch)} prompts went in, {len(answers)} answers came out"
             return [_sample(request, error=failure) for request in batch]
         seconds = (time.perf_counter() - started) / len(batch)
         return [_judge_type(r, a, seconds) for r, a in zip(batch, answers, strict=True)]
@@ -73,6 +76,4 @@ def _judge_type(request: Request, answer: Any, seconds: float) -> Sample:
 
 
 def _sample(request: Request, **fields: Any) -> Sample:
-    return Sample(
-        request.case.id, request.repeat, prompt_sha256=request.prompt_sha256, **fields
-    )
+    return Sample(request.case.id, request.repeat, prompt_sha256=request.prompt_sha256, **fields)

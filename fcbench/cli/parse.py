@@ -21,8 +21,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
     parser.description = "Say whether a model's turn is valid calls, and if not, where and why."
     parser.epilog = "Exit code 1 when the turn is malformed."
-    parser.add_argument("file", nargs="?", default="-", help="a text file; - or nothing reads standard input")
-    parser.add_argument("--format", default="functiongemma", help="a name, or a grammar variant's path")
+    parser.add_argument(
+        "file", nargs="?", default="-", help="a text file; - or nothing reads standard input"
+    )
+    parser.add_argument(
+        "--format", default="functiongemma", help="a name, or a grammar variant's path"
+    )
     parser.add_argument("--mode", default="strict", help="strict or lenient (default: strict)")
     parser.add_argument("--stop", choices=("token", "limit"), help="what ended the generation")
     parser.add_argument("--json", action="store_true", help="print the record as JSON")
@@ -54,7 +58,7 @@ def _as_json(parsed: Parse) -> str:
 
 
 def _as_text(text: str, parsed: Parse) -> str:
-    lines = [parsed.outcome]
+    lines: list[str] = [parsed.outcome]
     lines += [f"  {c.name} {json.dumps(c.arguments, ensure_ascii=False)}" for c in parsed.calls]
     lines += [f"  repaired: {repair}" for repair in parsed.repairs]
     if parsed.failure is not None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fcbench.runs import Plan, Scores
+    from fcbench.types import Run
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -21,42 +22,65 @@ def add(parser: argparse.ArgumentParser) -> None:
 
     which = parser.add_argument_group("what to run (one row for each combination)")
     which.add_argument(
-        "--model", action="append", required=True, metavar="MODEL",
+        "--model",
+        action="append",
+        required=True,
+        metavar="MODEL",
         help="gemma3-270m, a folder or hub name, python:MODULE:FUNCTION; may be repeated",
     )
     which.add_argument("--adapter", metavar="DIR", help="a LoRA adapter on top of the model")
     which.add_argument(
-        "--suite", action="append", metavar="SUITE",
+        "--suite",
+        action="append",
+        metavar="SUITE",
         help="a shipped suite, a folder, JSON lines, or hf:OWNER/NAME; may be repeated "
         "(default: mobile_actions)",
     )
     which.add_argument(
-        "--prompt", default="chat", metavar="MODE[,MODE…]",
+        "--prompt",
+        default="chat",
+        metavar="MODE[,MODE…]",
         help="chat, raw, bare; raw+3 shows three solved examples first (default: chat)",
     )
-    which.add_argument("--prompt-file", metavar="FILE", help="a Jinja file of your own as the prompt")
-    which.add_argument("--few-shot", type=int, default=0, metavar="K", help="examples for every mode")
-    which.add_argument("--limit", type=int, metavar="N", help="only the first N cases of each suite")
-    which.add_argument("--tags", default="", metavar="TAG[,TAG…]", help="only cases with one of these tags")
-    which.add_argument("--format", default="functiongemma", metavar="NAME", help="wire format of the calls")
+    which.add_argument(
+        "--prompt-file", metavar="FILE", help="a Jinja file of your own as the prompt"
+    )
+    which.add_argument(
+        "--few-shot", type=int, default=0, metavar="K", help="examples for every mode"
+    )
+    which.add_argument(
+        "--limit", type=int, metavar="N", help="only the first N cases of each suite"
+    )
+    which.add_argument(
+        "--tags", default="", metavar="TAG[,TAG…]", help="only cases with one of these tags"
+    )
+    which.add_argument(
+        "--format", default="functiongemma", metavar="NAME", help="wire format of the calls"
+    )
     how = parser.add_argument_group("how")
     how.add_argument("--decode", default="greedy", help="how tokens are chosen (default: greedy)")
     how.add_argument("--max-new-tokens", type=int, default=256, metavar="N", help="default: 256")
-    how.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16 (default: auto)")
+    how.add_argument(
+        "--dtype", default="auto", help="auto, float32, bfloat16 or float16 (default: auto)"
+    )
     how.add_argument("--batch-size", type=int, default=16, metavar="N", help="default: 16")
     how.add_argument("--seed", type=int, default=0, help="for the draw of examples (default: 0)")
     where = parser.add_argument_group("results")
     where.add_argument("--results", default="results", metavar="DIR", help="default: results/")
     where.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     where.add_argument(
-        "--fail-under", action="append", default=[], type=threshold, metavar="METRIC=X",
+        "--fail-under",
+        action="append",
+        default=[],
+        type=threshold,
+        metavar="METRIC=X",
         help="exit 1 unless the lower bound of the metric's interval reaches X in every row",
     )
     where.add_argument("--json", action="store_true", help="print rows as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run every combination, print the leaderboard of these rows, rewrite the one in the results."""
+    """Run every combination, print its rows, and rewrite the leaderboard of all results."""
     from fcbench.report import leaderboard
     from fcbench.runs import score
 
@@ -78,7 +102,9 @@ def _runs(args: argparse.Namespace) -> Iterator[Run]:
     from fcbench.runs import execute
 
     for model in args.model:
-        plans = list(_plans(args, model))  # every suite and option is checked before the model loads
+        plans = list(
+            _plans(args, model)
+        )  # every suite and option is checked before the model loads
         backend = open_model(model, ModelOptions(args.adapter, args.dtype, args.batch_size))
         for plan in plans:
             yield execute(plan, backend)
@@ -97,7 +123,7 @@ def _plans(args: argparse.Namespace, model: str) -> Iterator[Plan]:
                 model, suite, prompt, args.adapter, args.decode, args.results,
                 dtype=args.dtype, batch_size=args.batch_size, max_new_tokens=args.max_new_tokens,
                 few_shot=args.few_shot, prompt_file=args.prompt_file, limit=args.limit,
-                tags=[tag for tag in args.tags.split(",") if tag], seed=args.seed,
+                tags=tuple(tag for tag in args.tags.split(",") if tag), seed=args.seed,
                 format=args.format, resume=args.resume, progress=True,
             )  # fmt: skip
 
@@ -110,6 +136,8 @@ def _verdict(scored: list[Scores], thresholds: dict[str, float]) -> int:
         sys.stderr.write(f"missed: {line}\n")
     if n_errors:
         first = next(v for s in scored for v in s.verdicts if v.error is not None)
-        sys.stderr.write(f"{n_errors} samples are errors, the first in {first.case_id}: {first.error}\n")
+        sys.stderr.write(
+            f"{n_errors} samples are errors, the first in {first.case_id}: {first.error}\n"
+        )
         return ERRORS
     return MISSED if missed else OK

@@ -24,7 +24,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", help="wire format: a name, or a grammar variant's path")
     parser.add_argument("--matcher", default="exact", help="default: exact")
     parser.add_argument(
-        "--fail-under", action="append", default=[], type=threshold, metavar="METRIC=X",
+        "--fail-under",
+        action="append",
+        default=[],
+        type=threshold,
+        metavar="METRIC=X",
         help="exit 1 unless the lower bound of the metric's interval reaches X",
     )
     parser.add_argument("--json", action="store_true", help="print the scores as JSON")
@@ -56,7 +60,9 @@ def _read_outputs(path: Path) -> list[dict[str, object]]:
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
-            raise UsageError(f"{path}:{number}: not JSON: {error.msg} at column {error.colno}") from error
+            raise UsageError(
+                f"{path}:{number}: not JSON: {error.msg} at column {error.colno}"
+            ) from error
         if not isinstance(record, dict):
             raise UsageError(f"{path}:{number}: $: expected object")
         outputs.append(record)
@@ -83,7 +89,8 @@ def _as_json(scores: Scores) -> str:
         "n_errors": scores.n_errors,
         "metrics": {name: e._asdict() for name, e in scores.metrics.items()},
         "by_tag": {
-            tag: {name: e._asdict() for name, e in found.items()} for tag, found in scores.by_tag.items()
+            tag: {name: e._asdict() for name, e in found.items()}
+            for tag, found in scores.by_tag.items()
         },
         "outcomes": scores.outcomes,
     }

@@ -23,14 +23,26 @@ def run(args: argparse.Namespace) -> int:
 
     from fcbench.suite import load_suite, suite_names
 
-    rows = []
-    for suite in map(load_suite, suite_names()):
-        tags = sorted({tag for case in suite.cases for tag in case.tags})
-        rows.append({"suite": suite.name, "cases": len(suite.cases), "licence": suite.licence,
-                     "sha256": suite.sha256, "tags": tags, "description": suite.description})  # fmt: skip
+    suites = list(map(load_suite, suite_names()))
+    tags = [sorted({tag for case in suite.cases for tag in case.tags}) for suite in suites]
     if args.json:
+        rows = [
+            {
+                "suite": suite.name,
+                "cases": len(suite.cases),
+                "licence": suite.licence,
+                "sha256": suite.sha256,
+                "tags": found,
+                "description": suite.description,
+            }
+            for suite, found in zip(suites, tags, strict=True)
+        ]
         sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
         return OK
-    shown = [{**row, "sha256": row["sha256"][:12], "tags": len(row["tags"])} for row in rows]
-    sys.stdout.write(tabulate(shown, headers="keys") + "\n")
+    body = [
+        [s.name, len(s.cases), len(found), s.licence, s.sha256[:12], s.description]
+        for s, found in zip(suites, tags, strict=True)
+    ]
+    header = ["suite", "cases", "tags", "licence", "SHA-256", "description"]
+    sys.stdout.write(tabulate(body, header) + "\n")
     return OK

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 MODES = ("strict", "lenient")
 
 
-def parse(text: str, format: str = "functiongemma", mode: Mode = "strict", stop: Stop | None = None) -> Parse:  # noqa: A002  the public name
+def parse(
+    text: str,
+    format: str = "functiongemma",
+    mode: Mode = "strict",
+    stop: Stop | None = None,
+) -> Parse:
     """Return what a model's turn is: calls, an abstention, or a malformed attempt and why.
 
     `text` is what the model wrote, control tokens included; it ends at the first stop token.
@@ -67,7 +72,7 @@ def parse(text: str, format: str = "functiongemma", mode: Mode = "strict", stop:
     return Parse("malformed", failure=diagnose(wire, grammar, turn, limited=limited))
 
 
-def render(calls: Sequence[Call], format: str = "functiongemma") -> str:  # noqa: A002  the public name
+def render(calls: Sequence[Call], format: str = "functiongemma") -> str:
     """Return the wire text of calls, as the format's chat template writes it, without a stop token.
 
     parse(render(calls)) gives the same calls with the same types. Raises FormatError with the
@@ -81,29 +86,29 @@ def render(calls: Sequence[Call], format: str = "functiongemma") -> str:  # noqa
     return text
 
 
-def module_of(format: str) -> ModuleType:  # noqa: A002
+def module_of(format: str) -> ModuleType:
     """Return the module of a format, given its name or the path of a grammar variant."""
     return registry.load("formats", _name_of(format))
 
 
-def grammar_of(format: str) -> Grammar:  # noqa: A002
+def grammar_of(format: str) -> Grammar:
     """Return the compiled grammar of a format, given its name or the path of a variant."""
     from fcbench.formats._grammar import compiled
 
     return compiled(_path_of(format), module_of(format).Builder)
 
 
-def grammar_sha256(format: str) -> str:  # noqa: A002
+def grammar_sha256(format: str) -> str:
     """Return the SHA-256 of a format's grammar file, which a run records."""
     module_of(format)
     return hashlib.sha256(_path_of(format).read_bytes()).hexdigest()
 
 
-def _name_of(format: str) -> str:  # noqa: A002
+def _name_of(format: str) -> str:
     return re.split(r"[-.]", Path(format).name)[0] if format.endswith(".lark") else format
 
 
-def _path_of(format: str) -> Path:  # noqa: A002
+def _path_of(format: str) -> Path:
     return Path(format) if format.endswith(".lark") else data_folder("grammars") / f"{format}.lark"
 
 

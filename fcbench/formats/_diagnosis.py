@@ -19,11 +19,14 @@ from fcbench.types import Call, Failure, FailureKind
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+SHOWN = 40  # characters of what was found that a message repeats
 BRACKETS = "{}[]()"
 QUOTES = "\"'`\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}"
 _WORD = re.compile(r"""[^\s{}\[\]()<>,:"']+""")
 _SPACE = re.compile(r"\s+")
-_NUMBER_LIKE = re.compile(r"[0-9.eE+-]*[0-9][0-9.eE+-]*|[+.-]+|[+-]?(?:nan|NaN|NAN|inf|Infinity|INF)")
+_NUMBER_LIKE = re.compile(
+    r"[0-9.eE+-]*[0-9][0-9.eE+-]*|[+.-]+|[+-]?(?:nan|NaN|NAN|inf|Infinity|INF)"
+)
 _NUMBER_RUN = re.compile(r"[0-9.eE+-]+")
 _PARTIAL_NUMBER = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:[eE][+-]?[0-9]*)?)?")
 _LITERALS = {"TRUE", "FALSE", "NULL"}
@@ -73,11 +76,12 @@ class Wire:
 
 
 HINTS: dict[FailureKind, str] = {
-    "empty_output": "the model wrote nothing: look for NaN logits (float16?), a wrong stop token or a prompt that is already complete",
+    "empty_output": "the model wrote nothing: NaN logits (float16?), a wrong stop token?",
     "truncated": "right so far, but the token limit cut it: raise --max-new-tokens",
     "missing_start_token": "a call opens with {start}; are special tokens skipped when decoding?",
-    "missing_end_token": "a call closes with {end}; is it set as a stop token, or skipped when decoding?",
-    "missing_call_prefix": "the model skips `{prefix}`, which the chat template writes: was it trained or prompted without the template?",
+    "missing_end_token": "a call closes with {end}; is that a stop token, or skipped in decoding?",
+    "missing_call_prefix": "the chat template writes `{prefix}` here: was the model trained or "
+    "prompted without the template?",
     "missing_name": "a function name stands right after `{prefix}`",
     "missing_open_brace": "arguments open with {{ even when there are none: {{}}",
     "missing_close_brace": "an object or array is never closed",
@@ -85,19 +89,20 @@ HINTS: dict[FailureKind, str] = {
     "missing_value": "a value stands after each colon and between two commas",
     "missing_separator": "name and value are joined by `:`, arguments and items by `,`",
     "trailing_comma": "no comma before a closing bracket",
-    "wrong_bracket": "arguments and objects stand in {{}}, arrays in [], each closed by its own kind",
+    "wrong_bracket": "arguments and objects stand in {{}}, arrays in []",
     "duplicate_key": "an argument may be given once",
-    "unterminated_string": "a string opens and closes with {quote} and holds no other control token",
+    "unterminated_string": "a string stands between two {quote} and holds no control token",
     "bare_string": "a string stands between two {quote}",
     "quoted_string": "strings stand between two {quote}, not in quotation marks",
     "json_arguments": "this is JSON; in this format argument names are bare: {{name:value}}",
     "bad_number": "a number is written as in JSON, and finite",
     "python_literal": "true and false are lower-case",
-    "stray_whitespace": "no whitespace between tokens: was the model trained on pretty-printed calls?",
+    "stray_whitespace": "no whitespace between tokens: was the model trained on such calls?",
     "text_before_call": "a call turn holds nothing but calls",
     "text_between_calls": "calls follow each other with nothing between",
     "text_after_call": "a call turn ends right after the last {end}",
-    "declaration_echo": "the model repeats the tool declarations instead of calling: is this prompt the one it was trained on?",
+    "declaration_echo": "the model repeats the declarations instead of calling: is this the "
+    "prompt it was trained on?",
     "too_deep": "arguments may be nested 64 levels deep",
     "unexpected": "see what was expected",
 }
@@ -134,7 +139,9 @@ def failure(wire: Wire, kind: FailureKind, turn: str, halt: Halt) -> Failure:
         byte_offset=len(turn[:offset].encode("utf-8", "surrogatepass")),
         expected=_expected(wire, halt.expected),
         found=_found(wire, turn, offset),
-        hint=HINTS[kind].format(start=wire.start, end=wire.end, quote=wire.quote, prefix=wire.prefix),
+        hint=HINTS[kind].format(
+            start=wire.start, end=wire.end, quote=wire.quote, prefix=wire.prefix
+        ),
     )
 
 
@@ -154,15 +161,19 @@ def _found(wire: Wire, turn: str, at: int) -> str:
             return control
     run = _SPACE.match(turn, at) or _WORD.match(turn, at)
     found = run.group() if run else turn[at]
-    return found if len(found) <= 40 else found[:39] + "…"
+    return found if len(found) <= SHOWN else found[: SHOWN - 1] + "…"
 
 
 def _cut_short(wire: Wire, halt: Halt, turn: str) -> bool:
-    """Whether the turn is right so far: what is left is the beginning of a token that may follow."""
+    """Whether the turn is right so far: the rest begins a token that may follow."""
     if halt.problem is not None:
         return False
     rest = turn[halt.position :]
-    texts = [wire.names()[name] for name in halt.expected if name in ("_START_CALL", "_END_CALL", "_CALL", "_ESCAPE")]
+    texts = [
+        wire.names()[name]
+        for name in halt.expected
+        if name in ("_START_CALL", "_END_CALL", "_CALL", "_ESCAPE")
+    ]
     if halt.expected >= _VALUES:
         texts += ["true", "false", "None", "null"]
     if any(text.startswith(rest) for text in texts) or not rest:
@@ -240,12 +251,12 @@ def _glued_value(previous: Token, turn: str, at: int) -> tuple[FailureKind, int]
     return ("bare_string", start) if previous.type in _LITERALS else None
 
 
-def _instead_of_value(wire: Wire, halt: Halt, turn: str) -> FailureKind:  # noqa: PLR0911  a table
+def _instead_of_value(wire: Wire, halt: Halt, turn: str) -> FailureKind:
     at = halt.position
     if at == len(turn) or turn.startswith(wire.controls, at):
         return "missing_value" if halt.container == "_LBRACE" else "missing_close_brace"
     char = turn[at]
-    if char in "]" and halt.container == "_LSQB":
+    if char == "]" and halt.container == "_LSQB":
         return "trailing_comma"
     if char in ",:" or (char == "}" and halt.container == "_LBRACE"):
         return "missing_value"
@@ -274,7 +285,7 @@ def _instead_of_key(wire: Wire, halt: Halt, turn: str) -> FailureKind:
     return "missing_close_brace"
 
 
-def _instead_of_punctuation(wire: Wire, halt: Halt, turn: str) -> FailureKind:  # noqa: PLR0911  a table
+def _instead_of_punctuation(wire: Wire, halt: Halt, turn: str) -> FailureKind:
     at, expected = halt.position, halt.expected
     char = turn[at : at + 1]
     if "_CALL" in expected:
@@ -332,7 +343,11 @@ class Repairing(Walk):
             after = gap.end() if gap else self.position + 1
             closer = "}" if self.containers[-1] == "_LBRACE" else "]"
             before = self.previous
-            comma_is_first = before is not None and before.type in ("_COMMA", "_COLON", *CLOSERS.values())
+            comma_is_first = before is not None and before.type in (
+                "_COMMA",
+                "_COLON",
+                *CLOSERS.values(),
+            )
             if self.turn.startswith(closer, after) and not comma_is_first:
                 self._note("removed a trailing comma")
                 self.position += 1
@@ -367,7 +382,11 @@ class Repairing(Walk):
         end = following if following >= 0 else len(self.turn)
         gap = self.turn[self.position : end]
         # A second opener without its token is an attempt at a call, not text around one.
-        if not gap or any(control in gap for control in self._wire.controls) or self._wire.attempt.search(gap):
+        if (
+            not gap
+            or any(control in gap for control in self._wire.controls)
+            or self._wire.attempt.search(gap)
+        ):
             return False
         self._note("removed text")
         self.position = end

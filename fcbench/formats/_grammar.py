@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 import re
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lark import Lark, Token
 from lark.exceptions import LarkError, UnexpectedInput
 
 from fcbench.errors import FormatError
-from fcbench.types import Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from lark import Transformer
+
+    from fcbench.types import Call
 
 MAX_DEPTH = 64
 """Levels of objects and arrays that a call's arguments may have, the argument object included."""
@@ -25,7 +26,7 @@ MAX_DEPTH = 64
 CLOSERS = {"_RBRACE": "_LBRACE", "_RSQB": "_LSQB"}
 
 
-class Irregular(Exception):  # noqa: N818  a signal between the builder and this file, not an error
+class Irregular(Exception):
     """The text follows the grammar's rules but breaks one that a grammar cannot state."""
 
 
@@ -49,7 +50,9 @@ class Grammar:
     Raises FormatError when the file is not a grammar, or not LALR(1).
     """
 
-    def __init__(self, path: Path, make_builder: Callable[[], Transformer[Token, list[Call]]]) -> None:
+    def __init__(
+        self, path: Path, make_builder: Callable[[], Transformer[Token, list[Call]]]
+    ) -> None:
         self.path = path
         try:
             self._lark = Lark(
@@ -99,7 +102,9 @@ class Grammar:
         found = self._scanners.get(state)
         if found is None:
             choices = parser.choices()
-            alternatives = [f"(?P<{name}>{self._patterns[name]})" for name in self._order if name in choices]
+            alternatives = [
+                f"(?P<{name}>{self._patterns[name]})" for name in self._order if name in choices
+            ]
             # A state that only the end can follow has no terminal; it matches nothing.
             found = re.compile("|".join(alternatives) or r"(?!)")
             self._scanners[state] = found

@@ -37,7 +37,9 @@ def _read_digits(digits: str, powers: dict[int, int]) -> int:
     if len(digits) <= _CHUNK:
         return int(digits)
     low = 1 << ((len(digits) - 1).bit_length() - 1)  # the largest power of two below the length
-    return _read_digits(digits[:-low], powers) * _power(low, powers) + _read_digits(digits[-low:], powers)
+    return _read_digits(digits[:-low], powers) * _power(low, powers) + _read_digits(
+        digits[-low:], powers
+    )
 
 
 def _write_digits(value: int, powers: dict[int, int]) -> str:

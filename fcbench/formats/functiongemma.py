@@ -142,12 +142,14 @@ def _render_call(call: Call, path: str) -> str:
     if not isinstance(call.name, str) or not _NAME.fullmatch(call.name):
         raise FormatError(f"{path}.name: not a function name in this format: {call.name!r}")
     if not isinstance(call.arguments, dict):
-        raise FormatError(f"{path}.arguments: expected an object, got {type(call.arguments).__name__}")
+        raise FormatError(
+            f"{path}.arguments: expected an object, got {type(call.arguments).__name__}"
+        )
     arguments = render_value(call.arguments, f"{path}.arguments", wire_call=True)
     return f"{START_CALL}call:{call.name}{arguments}{END_CALL}"
 
 
-def render_value(value: Json, path: str = "$", *, wire_call: bool = False, depth: int = 0) -> str:  # noqa: PLR0911  one line a JSON type
+def render_value(value: Json, path: str = "$", *, wire_call: bool = False, depth: int = 0) -> str:
     """Return a value's wire text. `wire_call` refuses keys that a call cannot hold."""
     match value:
         case None:
@@ -171,7 +173,9 @@ def render_value(value: Json, path: str = "$", *, wire_call: bool = False, depth
             )
             return f"[{','.join(items)}]"
         case dict():
-            return f"{{{','.join(_render_pairs(value, path, wire_call=wire_call, depth=depth + 1))}}}"
+            return (
+                f"{{{','.join(_render_pairs(value, path, wire_call=wire_call, depth=depth + 1))}}}"
+            )
         case _:
             raise FormatError(f"{path}: not a JSON value: {type(value).__name__}")
 

@@ -49,7 +49,11 @@ def _shortest_path(
     """
     n_columns = len(v) - 1
     infinity = float("inf")
-    slack, previous, done = [infinity] * (n_columns + 1), [0] * (n_columns + 1), [False] * (n_columns + 1)
+    slack, previous, done = (
+        [infinity] * (n_columns + 1),
+        [0] * (n_columns + 1),
+        [False] * (n_columns + 1),
+    )
     at = 0
     while owner[at]:
         done[at] = True

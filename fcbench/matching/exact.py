@@ -83,7 +83,8 @@ def type_name(value: Json) -> str:
         return "boolean"
     if isinstance(value, int | float):
         return "number"
-    return {str: "string", list: "array", dict: "object"}.get(type(value), type(value).__name__)
+    names: dict[type, str] = {str: "string", list: "array", dict: "object"}
+    return names.get(type(value), type(value).__name__)
 
 
 def compare_objects(
@@ -141,7 +142,9 @@ def _pair(i: int, expected: Call, j: int, called: Call) -> CallPair:
 
 
 def _is_equal(pair: CallPair) -> bool:
-    return pair.expected_name == pair.called_name and all(a.result == "equal" for a in pair.arguments)
+    return pair.expected_name == pair.called_name and all(
+        a.result == "equal" for a in pair.arguments
+    )
 
 
 def _gain(pair: CallPair) -> float:

@@ -1,6 +1,7 @@
 """Case -> prompt. One file a mode; a user's own Jinja file is a mode too.
 
-A mode's module has `render(case, examples, style) -> str`; `examples` are solved cases to show first.
+A mode's module has `render(case, examples, style) -> str`; `examples` are solved
+cases to show first.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import random
 from typing import TYPE_CHECKING
 
 from fcbench import registry
+from fcbench.errors import SuiteError
 from fcbench.prompts import _file
 from fcbench.prompts._case_text import last_user_text
 from fcbench.prompts._style import Style
-from fcbench.errors import SuiteError
 from fcbench.types import Request
 
 __all__ = ["Style", "few_shot", "requests"]
@@ -49,7 +50,11 @@ def few_shot(training: Sequence[Case], cases: Sequence[Case], k: int, seed: int)
     """
     ids = {case.id for case in cases}
     words = {last_user_text(case) for case in cases}
-    pool = [c for c in training if c.id not in ids and last_user_text(c) not in words and any(c.expected)]
+    pool = [
+        c
+        for c in training
+        if c.id not in ids and last_user_text(c) not in words and any(c.expected)
+    ]
     if len(pool) < k:
         raise SuiteError(f"{k} examples were asked for, the training file has {len(pool)} that fit")
     return random.Random(seed).sample(pool, k)  # noqa: S311  a draw to repeat, not a secret

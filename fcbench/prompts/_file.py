@@ -37,7 +37,11 @@ def render(case: Case, examples: Sequence[Case], style: Style) -> str:
             tools=openai_tools(case),
             user=last_user_text(case),
             examples=[
-                {"user": example_text(e, style.wire.TRIGGER), "answer": style.wire.render(one_answer(e))} for e in examples
+                {
+                    "user": example_text(e, style.wire.TRIGGER),
+                    "answer": style.wire.render(one_answer(e)),
+                }
+                for e in examples
             ],
         )
     except (jinja2.TemplateError, TypeError) as error:

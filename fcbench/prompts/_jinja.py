@@ -36,7 +36,9 @@ def compile_template(source: str, shown: str) -> jinja2.Template:
     try:
         return _compile(source)
     except jinja2.TemplateSyntaxError as error:
-        raise UsageError(f"{shown}:{error.lineno}: not a Jinja template: {error.message}") from error
+        raise UsageError(
+            f"{shown}:{error.lineno}: not a Jinja template: {error.message}"
+        ) from error
 
 
 @cache

@@ -59,5 +59,8 @@ def _context(case: Case) -> str:
 def _calls(message: dict[str, Json], style: Style) -> str:
     from fcbench.types import Call
 
-    calls = [Call(c["function"]["name"], c["function"]["arguments"]) for c in message.get("tool_calls", [])]
+    calls = [
+        Call(c["function"]["name"], c["function"]["arguments"])
+        for c in message.get("tool_calls", [])
+    ]
     return str(style.wire.render(calls)) if calls else ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,6 +18,7 @@ from fcbench.runs import read_run, score
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from fcbench.runs import Scores
     from fcbench.stats import Estimate
@@ -71,7 +71,7 @@ def row_of(run: str, scores: Scores, seconds: Sequence[float]) -> Row:
 
 
 def model_label(model: dict[str, Json]) -> str:
-    """Return how a table names a model: with its adapter, dtype and what was done to its weights."""
+    """Return how a table names a model, with its adapter, dtype and origin."""
     label = str(model["name"])
     if model.get("adapter"):
         label += f" + {model['adapter']['name']}"
@@ -80,11 +80,15 @@ def model_label(model: dict[str, Json]) -> str:
 
 
 def read_rows(results: Path) -> list[Row]:
-    """Return a row for the newest run of each kind under a results folder. RunError if there is none."""
+    """Return a row for the newest run of each kind in a results folder. RunError if none."""
     newest: dict[tuple[str, ...], Row] = {}
     for manifest in sorted(results.glob("*/run.json")):
         run = read_run(manifest.parent)
-        row = row_of(manifest.parent.name, score(run), [s.seconds for s in run.samples if s.seconds is not None])
+        row = row_of(
+            manifest.parent.name,
+            score(run),
+            [s.seconds for s in run.samples if s.seconds is not None],
+        )
         kind = (row.suite_sha256, row.selection, row.model, row.prompt)
         if kind not in newest or newest[kind].started_at <= row.started_at:
             newest[kind] = row
@@ -120,9 +124,9 @@ def as_text(rows: Iterable[Row], style: str = "simple") -> str:
 
 
 _FOOTNOTE = (
-    "Each cell: value [95 % Wilson interval] of n. The first three metrics are over the cases that "
-    "expect a call,\nabstention over those that expect none. Errors are failures of the machinery and "
-    "in no metric."
+    "Each cell: per cent [95 % Wilson interval] of n cases. The first three metrics are over the\n"
+    "cases that expect a call, abstention over those that expect none. Errors are failures of the\n"
+    "machinery and in no metric."
 )
 
 
@@ -151,14 +155,17 @@ def _outcomes_table(rows: Sequence[Row], style: str) -> str:
         [row.model, row.prompt, ", ".join(f"{kind} {n}" for kind, n in row.outcomes.items())]
         for row in rows
     ]
-    return tabulate(body, ["model", "prompt", f"what the {rows[0].n_cases} turns were"], tablefmt=style)
+    return tabulate(
+        body, ["model", "prompt", f"what the {rows[0].n_cases} turns were"], tablefmt=style
+    )
 
 
 def cell(estimate: Estimate) -> str:
     """Return an estimate as a table shows it."""
     if estimate.value is None or estimate.low is None or estimate.high is None:
         return "—"
-    return f"{_percent(estimate.value)} [{_percent(estimate.low)}–{_percent(estimate.high)}] of {estimate.n}"
+    bounds = f"{_percent(estimate.low)}–{_percent(estimate.high)}"
+    return f"{_percent(estimate.value)} [{bounds}] of {estimate.n}"
 
 
 def _percent(share: float) -> str:
@@ -166,9 +173,11 @@ def _percent(share: float) -> str:
 
 
 def write(rows: Sequence[Row], results: Path) -> None:
-    """Write leaderboard.md, .csv and .json into a results folder. RunError if that is impossible."""
+    """Write leaderboard.md, .csv and .json. RunError if that is impossible."""
     try:
-        (results / "leaderboard.md").write_text("# Leaderboard\n\n" + as_text(rows, "github"), encoding="utf-8")
+        (results / "leaderboard.md").write_text(
+            "# Leaderboard\n\n" + as_text(rows, "github"), encoding="utf-8"
+        )
         (results / "leaderboard.csv").write_text(as_csv(rows), encoding="utf-8")
         (results / "leaderboard.json").write_text(as_json(rows), encoding="utf-8")
     except OSError as error:
@@ -191,7 +200,16 @@ def as_csv(rows: Iterable[Row]) -> str:
     """Return the rows of all tables as CSV, four columns a metric."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    identity = ["suite", "suite_sha256", "selection", "model", "prompt", "run", "n_cases", "n_errors"]
+    identity = [
+        "suite",
+        "suite_sha256",
+        "selection",
+        "model",
+        "prompt",
+        "run",
+        "n_cases",
+        "n_errors",
+    ]
     parts = ["value", "low", "high", "n"]
     writer.writerow([*identity, *(f"{name}_{part}" for name in SHOWN for part in parts)])
     for members in tables(rows).values():

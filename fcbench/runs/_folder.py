@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,6 +17,7 @@ from fcbench.types import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from fcbench.types import Json, Request
 
@@ -35,14 +35,17 @@ class RunFolder:
         return (self.path / MANIFEST).is_file()
 
     def create(self, manifest: Mapping[str, Json], requests: Iterable[Request]) -> None:
-        """Begin a run: write its manifest and each distinct prompt. RunError if it cannot be written."""
+        """Begin a run with its manifest and each distinct prompt. RunError if it cannot."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             prompts = {request.prompt_sha256: request.prompt for request in requests}
             lines = (_line({"sha256": sha, "prompt": text}) for sha, text in prompts.items())
             _write_whole(self.path / PROMPTS, b"".join(lines))
             # The manifest comes last: a folder that has one is a run that can go on.
-            _write_whole(self.path / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n")
+            _write_whole(
+                self.path / MANIFEST,
+                json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n",
+            )
         except OSError as error:
             raise RunError(f"{self.path}: cannot be written: {error.strerror}") from error
 

@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from fcbench.types import Backend, Json, Request, Sample
 
 RECORDED_PACKAGES = (
-    "fcbench", "torch", "transformers", "tokenizers", "peft", "lark", "msgspec", "numpy",
+    "fcbench",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "peft",
+    "lark",
+    "msgspec",
+    "numpy",
 )
 
 # What must not change between the two halves of a run.
@@ -58,9 +65,7 @@ def execute(plan: Plan, backend: Backend | None = None) -> Run:
                     folder.append(fresh)
                 samples += fresh
             bar.update(len(batch))
-    return Run(
-        manifest, plan.cases, latest(samples), None if folder is None else str(folder.path)
-    )
+    return Run(manifest, plan.cases, latest(samples), None if folder is None else str(folder.path))
 
 
 def latest(samples: Sequence[Sample]) -> list[Sample]:
@@ -124,7 +129,9 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _open_folder(plan: Plan, manifest: Mapping[str, Json], requests: Sequence[Request]) -> RunFolder:
+def _open_folder(
+    plan: Plan, manifest: Mapping[str, Json], requests: Sequence[Request]
+) -> RunFolder:
     """Return the folder to write to: an earlier run's to go on with, or a new one."""
     root = Path(plan.results or "")
     folder = RunFolder(root / plan.name)

@@ -34,7 +34,7 @@ class Options(TypedDict, total=False):
     """A Jinja file of your own in place of a prompt mode."""
     limit: int | None
     """Only the first cases of the suite."""
-    tags: Sequence[str]
+    tags: tuple[str, ...]
     """Only cases that have one of these tags."""
     seed: int
     """For the draw of examples; 0 by default."""
@@ -99,21 +99,22 @@ def plan(  # noqa: PLR0913  the signature of fcbench.run
 ) -> Plan:
     """Return a checked plan. UsageError for a value that cannot be, SuiteError for the suite."""
     for unknown in sorted(set(options) - set(Options.__annotations__)):
-        raise UsageError(f"no such option: {unknown}", hint=nearest(unknown, Options.__annotations__))
+        raise UsageError(
+            f"no such option: {unknown}", hint=nearest(unknown, Options.__annotations__)
+        )
     loaded = suite if isinstance(suite, Suite) else load_suite(suite)
     mode, examples = _mode_and_examples(prompt)
-    tags = tuple(options.pop("tags", ()))
     if examples:
         options["few_shot"] = examples
+    options["tags"] = tuple(options.get("tags", ()))
     made = Plan(
         model=model,
         suite=loaded,
-        cases=select(loaded, tags, options.get("limit")),
+        cases=select(loaded, options["tags"], options.get("limit")),
         prompt=mode,
         adapter=adapter,
         decode=decode,
         results=None if results is None else Path(results),
-        tags=tags,
         **options,
     )
     for name, least in (("batch_size", 1), ("max_new_tokens", 1), ("few_shot", 0)):
@@ -128,7 +129,9 @@ def _mode_and_examples(prompt: str) -> tuple[str, int]:
     """Split "raw+3" into the mode and the number of examples."""
     mode, plus, count = prompt.partition("+")
     if plus and not count.isdecimal():
-        raise UsageError(f"not a prompt: {prompt}", hint="MODE or MODE+K with K examples, as in raw+3")
+        raise UsageError(
+            f"not a prompt: {prompt}", hint="MODE or MODE+K with K examples, as in raw+3"
+        )
     return mode, int(count) if plus else 0
 
 

@@ -68,14 +68,16 @@ class Scores(msgspec.Struct, frozen=True):
         return pd.DataFrame(rows)
 
     def assert_at_least(self, **thresholds: float) -> None:
-        """Raise AssertionError unless the lower bound of each metric's interval reaches its threshold.
+        """Raise AssertionError unless each metric's lower bound reaches its threshold.
 
         The message holds the metric, its interval, n, and the first failing cases. RunError when
         some cases have no answer, because then the machinery failed and not the model; UsageError
         for an unknown metric.
         """
         if self.n_errors:
-            raise RunError(f"{self.n_errors} of {self.n_cases} cases have no answer: {self._first_error()}")
+            raise RunError(
+                f"{self.n_errors} of {self.n_cases} cases have no answer: {self._first_error()}"
+            )
         missed = self.missed(thresholds)
         if missed:
             raise AssertionError("\n".join([*missed, *self._failing(thresholds)]))
@@ -88,7 +90,9 @@ class Scores(msgspec.Struct, frozen=True):
                 raise UsageError(f"no such metric: {name}", hint=nearest(name, self.metrics))
             found = self.metrics[name]
             if found.low is None or found.low < threshold:
-                lines.append(f"{name} {describe(found)} is not at least {threshold:g} (lower bound)")
+                lines.append(
+                    f"{name} {describe(found)} is not at least {threshold:g} (lower bound)"
+                )
         return lines
 
     def _first_error(self) -> str:
@@ -109,7 +113,7 @@ class Scores(msgspec.Struct, frozen=True):
 def score(
     run_or_outputs: Run | str | Path | Mapping[str, str] | Iterable[Mapping[str, Any] | Sample],
     suite: str | Path | Suite | None = None,
-    format: str | None = None,  # noqa: A002  the public name
+    format: str | None = None,
     matcher: str = "exact",
 ) -> Scores:
     """Return the scores of a run, of a run's folder, or of outputs made elsewhere.
@@ -126,14 +130,16 @@ def score(
         manifest = run_or_outputs.manifest
         cases, samples = run_or_outputs.cases, run_or_outputs.samples
         name = manifest["suite"]["name"]
-        format = format or manifest["format"]["name"]  # noqa: A001
+        format = format or manifest["format"]["name"]
         if suite is not None:
             other = suite if isinstance(suite, Suite) else load_suite(suite)
             ids = {case.id for case in cases}
             name, cases = other.name, [case for case in other.cases if case.id in ids]
     else:
         if suite is None:
-            raise UsageError("outputs alone do not say what was asked", hint="score(outputs, suite=…)")
+            raise UsageError(
+                "outputs alone do not say what was asked", hint="score(outputs, suite=…)"
+            )
         loaded = suite if isinstance(suite, Suite) else load_suite(suite)
         name, cases, samples = loaded.name, loaded.cases, _samples(run_or_outputs)
     return _score(name, cases, samples, format or "functiongemma", matcher, manifest)
@@ -159,14 +165,16 @@ def _score(  # noqa: PLR0913
     name: str,
     cases: Sequence[Case],
     samples: Sequence[Sample],
-    format: str,  # noqa: A002
+    format: str,
     matcher: str,
     manifest: dict[str, Json],
 ) -> Scores:
     by_id = {case.id: case for case in cases}
     for sample in samples:
         if sample.case_id not in by_id:
-            raise UsageError(f"the suite {name} has no case {sample.case_id}", nearest(sample.case_id, by_id))
+            raise UsageError(
+                f"the suite {name} has no case {sample.case_id}", nearest(sample.case_id, by_id)
+            )
     given: dict[str, list[Sample]] = {}
     for sample in samples:
         given.setdefault(sample.case_id, []).append(sample)
@@ -189,7 +197,7 @@ def _score(  # noqa: PLR0913
     )
 
 
-def _parse(sample: Sample, format: str) -> Parse:  # noqa: A002
+def _parse(sample: Sample, format: str) -> Parse:
     if sample.native_calls is not None and not sample.text:
         return Parse("calls" if sample.native_calls else "abstained", sample.native_calls)
     return parse(sample.text, format, "strict", sample.stop)
@@ -224,15 +232,18 @@ def reason(verdict: Verdict) -> str:
     """Return in a line why a verdict is not right."""
     failure = verdict.parse.failure
     if failure is not None:
-        return f"{failure.kind} at {failure.offset}: expected {failure.expected}, found {failure.found!r}"
+        instead = f"expected {failure.expected}, found {failure.found!r}"
+        return f"{failure.kind} at {failure.offset}: {instead}"
     if verdict.parse.outcome == "abstained":
         return "no call was attempted"
     for pair in verdict.pairs:
         if pair.expected_name != pair.called_name:
-            return f"expected {pair.expected_name or 'no further call'}, called {pair.called_name or 'nothing'}"
+            called = pair.called_name or "nothing"
+            return f"expected {pair.expected_name or 'no further call'}, called {called}"
         for argument in pair.arguments:
             if argument.result != "equal":
-                return f"{pair.expected_name}.{argument.path}: {argument.result}: expected {argument.expected!r}, called {argument.called!r}"
+                where = f"{pair.expected_name}.{argument.path}: {argument.result}"
+                return f"{where}: expected {argument.expected!r}, called {argument.called!r}"
     return "calls where none was right"
 
 

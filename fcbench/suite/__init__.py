@@ -17,7 +17,7 @@ from fcbench.types import Case, Record
 HUB_PREFIX = "hf:"
 
 
-class Suite(Record):
+class Suite(Record, frozen=True):
     """The cases of one suite, with the SHA-256 of the file they came from.
 
     `training` is the file that few-shot examples are drawn from, or None. `source` is what
@@ -38,7 +38,7 @@ class Suite(Record):
         if self.training is None:
             raise SuiteError(
                 f"suite {self.name} has no training file",
-                hint="name one in suite.toml: train = \"train.jsonl\"",
+                hint='name one in suite.toml: train = "train.jsonl"',
             )
         return _rows.read(self.training, split="train", ordered=self.ordered)
 
@@ -82,7 +82,9 @@ def load_suite(name_or_path: str | Path) -> Suite:
         return _from_folder(path, source)
     if path.is_file():
         return _from_lines({path.name: path.read_bytes()}, source, shown=str(path))
-    raise UsageError(f"no such suite, folder or file: {source}", hint=nearest(source, suite_names()))
+    raise UsageError(
+        f"no such suite, folder or file: {source}", hint=nearest(source, suite_names())
+    )
 
 
 def _from_folder(folder: Path, source: str) -> Suite:

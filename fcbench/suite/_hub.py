@@ -26,11 +26,13 @@ def download(name: str) -> dict[str, bytes]:
         filesystem, root = url_to_fs(f"{HUB}{name}")
         paths = sorted(filesystem.glob(f"{root}/**/*.jsonl"))
         files = {
-            str(path).rsplit("/", maxsplit=1)[-1]: _lines(datasets, filesystem.unstrip_protocol(path))
+            str(path).rsplit("/", maxsplit=1)[-1]: _lines(
+                datasets, filesystem.unstrip_protocol(path)
+            )
             for path in paths
         }
     # The boundary to a server: whatever the hub's client raises means that it cannot be read.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         what = " ".join(str(error).split())[:200]
         raise SuiteError(
             f"hf:{name}: cannot be read from the hub: {type(error).__name__}: {what}",

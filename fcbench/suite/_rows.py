@@ -76,7 +76,7 @@ def parse(shown: str, content: bytes, split: Split, ordered: bool | None = None)
             continue
         if case.id in first_lines:
             raise SuiteError(
-                f"{shown}:{number}: $.id: {case.id!r} is already the id of line {first_lines[case.id]}"
+                f"{shown}:{number}: $.id: {case.id!r} stands in line {first_lines[case.id]} too"
             )
         first_lines[case.id] = number
         cases.append(case)
@@ -178,7 +178,10 @@ def _own_case(row: dict[str, Json], ordered: bool | None) -> Case:  # noqa: FBT0
 
 
 def _mobile_case(
-    row: dict[str, Json], default_id: str, split: Split, ordered: bool | None  # noqa: FBT001
+    row: dict[str, Json],
+    default_id: str,
+    split: Split,
+    ordered: bool | None,  # noqa: FBT001
 ) -> Case | None:
     read: _MobileRow = _convert(row, _MobileRow)
     if read.metadata is not None and read.metadata != split:
@@ -187,14 +190,15 @@ def _mobile_case(
     if not messages or messages[-1].get("role") != "assistant":
         raise _Fault("$.messages", "the last message must be the assistant's expected answer")
     answer = messages.pop()
-    calls = [Call(c["function"]["name"], c["function"]["arguments"]) for c in answer.get("tool_calls", [])]
+    calls = [
+        Call(c["function"]["name"], c["function"]["arguments"])
+        for c in answer.get("tool_calls", [])
+    ]
     chosen = ordered if read.ordered is None else read.ordered
     return Case(
         id=read.id or default_id,
         messages=messages,
-        tools=[
-            _convert(_tool(tool, f"$.tools[{i}]"), Tool) for i, tool in enumerate(read.tools)
-        ],
+        tools=[_convert(_tool(tool, f"$.tools[{i}]"), Tool) for i, tool in enumerate(read.tools)],
         expected=[calls],
         # As in Google's own evaluation.
         ordered=True if chosen is None else chosen,
@@ -229,15 +233,8 @@ def _schema(schema: Json, path: str) -> dict[str, Json]:
     if not isinstance(schema, dict):
         raise _Fault(path, f"expected object, got {_json_type(schema)}")
     lowered = {key: value for key, value in schema.items() if value is not None}
-    kind = lowered.get("type")
-    if isinstance(kind, str):
-        lowered["type"] = kind.lower()
-    elif isinstance(kind, list):
-        lowered["type"] = [str(k).lower() for k in kind]
-    kinds = lowered.get("type", [])
-    for name in [kinds] if isinstance(kinds, str) else kinds:
-        if name not in _TYPES:
-            raise _Fault(f"{path}.type", f"not a JSON Schema type: {name}", nearest(name, _TYPES))
+    if "type" in lowered:
+        lowered["type"] = _type(lowered["type"], f"{path}.type")
     if "properties" in lowered:
         properties = lowered["properties"]
         if not isinstance(properties, dict):
@@ -253,6 +250,16 @@ def _schema(schema: Json, path: str) -> dict[str, Json]:
                 _schema(value, f"{path}.{union}[{i}]") for i, value in enumerate(lowered[union])
             ]
     return lowered
+
+
+def _type(kind: Json, path: str) -> Json:
+    """Return a type name or a list of them in lower case."""
+    if isinstance(kind, list):
+        return [_type(k, path) for k in kind]
+    name = str(kind).lower()
+    if name not in _TYPES:
+        raise _Fault(path, f"not a JSON Schema type: {kind}", nearest(name, _TYPES))
+    return name
 
 
 def _message(message: Json, path: str) -> dict[str, Json]:
@@ -278,9 +285,7 @@ def _call(call: Json, path: str) -> dict[str, Json]:
     if isinstance(arguments, str):
         arguments = _decode_arguments(arguments, f"{path}.function.arguments")
     if not isinstance(arguments, dict):
-        raise _Fault(
-            f"{path}.function.arguments", f"expected object, got {_json_type(arguments)}"
-        )
+        raise _Fault(f"{path}.function.arguments", f"expected object, got {_json_type(arguments)}")
     return {**call, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
@@ -308,7 +313,8 @@ def _check_expected(case: Case) -> None:
         raise _Fault("$.expected", "lists no acceptable answer; [[]] means that no call is right")
     if not all(case.expected) and any(case.expected):
         raise _Fault(
-            "$.expected", "an answer without calls beside one with calls: no metric could judge both"
+            "$.expected",
+            "an answer without calls beside one with calls: no metric could judge both",
         )
     names: Mapping[str, Tool] = {tool.name: tool for tool in case.tools}
     for i, answer in enumerate(case.expected):
@@ -316,7 +322,9 @@ def _check_expected(case: Case) -> None:
             path = f"$.expected[{i}][{j}]"
             if call.name not in names:
                 raise _Fault(
-                    f"{path}.name", f"no tool declares the function {call.name}", nearest(call.name, names)
+                    f"{path}.name",
+                    f"no tool declares the function {call.name}",
+                    nearest(call.name, names),
                 )
             _check_accepted(call.arguments, f"{path}.arguments")
 
@@ -330,7 +338,9 @@ def _check_accepted(value: Json, path: str) -> None:
         if _OPTIONAL_KEYS & set(value):
             accepted = value.get("$any")
             if set(value) - _OPTIONAL_KEYS or not isinstance(accepted, list) or not accepted:
-                raise _Fault(path, 'expected {"$any": [one or more values]}, perhaps with "$optional"')
+                raise _Fault(
+                    path, 'expected {"$any": [one or more values]}, perhaps with "$optional"'
+                )
             if not isinstance(value.get("$optional", False), bool):
                 raise _Fault(f"{path}.$optional", "expected bool")
         for key, item in value.items():

@@ -24,28 +24,36 @@ def inside(arguments: str) -> str:
 def example_lines(sign: str) -> list[str]:
     lines = GRAMMAR.read_text(encoding="utf-8").splitlines()
     prefix = f"//{sign} "
-    return [line.removeprefix(prefix).replace(r"\n", "\n") for line in lines if line.startswith(prefix)]
+    return [
+        line.removeprefix(prefix).replace(r"\n", "\n") for line in lines if line.startswith(prefix)
+    ]
 
 
 # What the grammar can express
 
 no_control = st.text().filter(lambda s: not any(token in s for token in CONTROL_TOKEN_IDS))
 keys = st.text(min_size=1, max_size=8).filter(lambda s: re.fullmatch(r"""[^\s{}\[\]<>,:"']+""", s))
-names = st.text(min_size=1, max_size=8).filter(lambda s: re.fullmatch(r"""[^\s{}\[\]()<>,"']+""", s))
+names = st.text(min_size=1, max_size=8).filter(
+    lambda s: re.fullmatch(r"""[^\s{}\[\]()<>,"']+""", s)
+)
 scalars = (
     st.none()
     | st.booleans()
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
     | no_control
-    | st.sampled_from(['{"a":1}', "},", "<escape", "call:f{", "\u202eabc", "\x00", "\ud800", "ab\r\n"])
+    | st.sampled_from(
+        ['{"a":1}', "},", "<escape", "call:f{", "\u202eabc", "\x00", "\ud800", "ab\r\n"]
+    )
 )
 values = st.recursive(
     scalars,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
     max_leaves=12,
 )
-calls = st.lists(st.builds(Call, names, st.dictionaries(keys, values, max_size=4)), min_size=1, max_size=3)
+calls = st.lists(
+    st.builds(Call, names, st.dictionaries(keys, values, max_size=4)), min_size=1, max_size=3
+)
 
 
 def typed(value: object) -> object:
@@ -71,7 +79,29 @@ def test_lenient_mode_repairs_nothing_in_a_valid_turn(given_calls):
     assert parse(render(given_calls), mode="lenient").repairs == []
 
 
-@given(st.text() | st.lists(st.sampled_from([*CONTROL_TOKEN_IDS, "call:", "f", "{", "}", "[", "]", ":", ",", "1", "true", " ", '"', "a"])).map("".join))
+@given(
+    st.text()
+    | st.lists(
+        st.sampled_from(
+            [
+                *CONTROL_TOKEN_IDS,
+                "call:",
+                "f",
+                "{",
+                "}",
+                "[",
+                "]",
+                ":",
+                ",",
+                "1",
+                "true",
+                " ",
+                '"',
+                "a",
+            ]
+        )
+    ).map("".join)
+)
 @settings(max_examples=500)
 def test_no_text_raises_and_every_failure_has_a_place(text):
     for mode in ("strict", "lenient"):
@@ -80,7 +110,9 @@ def test_no_text_raises_and_every_failure_has_a_place(text):
             assert (parsed.failure is not None) == (parsed.outcome == "malformed")
             if parsed.failure is not None:
                 assert 0 <= parsed.failure.offset <= len(text)
-                assert parsed.failure.byte_offset == len(text[: parsed.failure.offset].encode("utf-8", "surrogatepass"))
+                assert parsed.failure.byte_offset == len(
+                    text[: parsed.failure.offset].encode("utf-8", "surrogatepass")
+                )
                 assert parsed.failure.expected
 
 
@@ -88,7 +120,10 @@ def test_no_text_raises_and_every_failure_has_a_place(text):
 def test_a_valid_turn_cut_anywhere_by_the_limit_is_truncated_or_complete(data):
     text = render(data.draw(calls))
     # Control tokens are single ids: no limit cuts one in half, and none cuts before the first.
-    cuts = [m.end() for m in re.finditer("|".join([*map(re.escape, CONTROL_TOKEN_IDS), "."]), text, re.DOTALL)]
+    cuts = [
+        m.end()
+        for m in re.finditer("|".join([*map(re.escape, CONTROL_TOKEN_IDS), "."]), text, re.DOTALL)
+    ]
     cut = data.draw(st.sampled_from(cuts))
     parsed = parse(text[:cut], stop="limit")
     if parsed.outcome != "calls":
@@ -118,7 +153,9 @@ UNSAYABLE = {
     "$[0].arguments.x: not an argument name in this format: 'a b'": {"x": {"a b": 1}},
     "$[0].arguments: not an argument name in this format: ''": {"": 1},
     "$[0].arguments: not an argument name in this format: 1": {1: 1},
-    "$[0].arguments.x[1].y: a string cannot hold the control token <escape>": {"x": [0, {"y": "a<escape>b"}]},
+    "$[0].arguments.x[1].y: a string cannot hold the control token <escape>": {
+        "x": [0, {"y": "a<escape>b"}]
+    },
     "$[0].arguments.x: a string cannot hold the control token <pad>": {"x": "<pad>"},
     "$[0].arguments.x: not a finite number: inf": {"x": math.inf},
     "$[0].arguments.x[0]: not a finite number: nan": {"x": [math.nan]},
@@ -192,7 +229,10 @@ def test_integers_of_any_size_stay_exact():
 
 
 def test_calls_are_written_as_the_template_writes_them():
-    call = Call("create_calendar_event", {"title": "Meeting with Mr. Dubois", "datetime": "2026-01-20T15:00:00"})
+    call = Call(
+        "create_calendar_event",
+        {"title": "Meeting with Mr. Dubois", "datetime": "2026-01-20T15:00:00"},
+    )
     assert render([call]) == (
         "<start_function_call>call:create_calendar_event{datetime:<escape>2026-01-20T15:00:00<escape>,"
         "title:<escape>Meeting with Mr. Dubois<escape>}<end_function_call>"
@@ -225,7 +265,11 @@ EXPECTED_OUTPUT = (
 
 def test_the_experiments_expected_output_is_malformed_and_two_calls_when_mended():
     strict = parse(EXPECTED_OUTPUT)
-    assert (strict.outcome, strict.failure.kind, strict.failure.offset) == ("malformed", "stray_whitespace", 21)
+    assert (strict.outcome, strict.failure.kind, strict.failure.offset) == (
+        "malformed",
+        "stray_whitespace",
+        21,
+    )
     lenient = parse(EXPECTED_OUTPUT, mode="lenient")
     assert [c.name for c in lenient.calls] == ["turn_on_flashlight", "create_calendar_event"]
     assert lenient.calls[1].arguments["title"] == "Meeting with Mr. Dubois"
@@ -242,7 +286,11 @@ def test_the_experiments_expected_output_is_malformed_and_two_calls_when_mended(
 def test_the_experiments_other_outputs_lack_the_call_prefix(text):
     for mode in ("strict", "lenient"):
         parsed = parse(text, mode=mode)
-        assert (parsed.outcome, parsed.failure.kind, parsed.failure.offset) == ("malformed", "missing_call_prefix", 21)
+        assert (parsed.outcome, parsed.failure.kind, parsed.failure.offset) == (
+            "malformed",
+            "missing_call_prefix",
+            21,
+        )
 
 
 # Failure kinds: text, kind, offset of the first token that cannot stand there
@@ -302,12 +350,16 @@ def test_a_failure_has_the_kind_and_offset_of_the_first_wrong_token(text, kind, 
     assert (failure.kind, failure.offset) == (kind, offset)
 
 
-@pytest.mark.parametrize("text", ["Hello, how can I help?", "I would call f(x) for you.", "call: me", "<start_of_turn>"])
+@pytest.mark.parametrize(
+    "text", ["Hello, how can I help?", "I would call f(x) for you.", "call: me", "<start_of_turn>"]
+)
 def test_prose_that_attempts_no_call_is_an_abstention(text):
     assert parse(text).outcome == "abstained"
 
 
-@pytest.mark.parametrize("text", ["call:f{}", "I will call:f(1) now", END, "<escape>", "ok <start_function_declaration>"])
+@pytest.mark.parametrize(
+    "text", ["call:f{}", "I will call:f(1) now", END, "<escape>", "ok <start_function_declaration>"]
+)
 def test_an_attempt_is_never_an_abstention(text):
     assert parse(text).outcome == "malformed"
 
@@ -344,9 +396,18 @@ def test_lenient_mode_mends_what_it_says_and_lists_it(text, arguments):
 
 @pytest.mark.parametrize(
     "text",
-    [inside("a:Paris"), inside('a:"x"'), inside("a:007"), inside("a:1,,"), f"{START}call:f{{a:1", inside("a:1,a:2"),
-     f"{START}f{{}}{END}", inside("a:<escape>x").replace("}", ""), "Sure! call:f{}"],
-)  # fmt: skip
+    [
+        inside("a:Paris"),
+        inside('a:"x"'),
+        inside("a:007"),
+        inside("a:1,,"),
+        inside("a:1,a:2"),
+        inside("a:<escape>x").replace("}", ""),
+        f"{START}call:f{{a:1",
+        f"{START}f{{}}{END}",
+        "Sure! call:f{}",
+    ],
+)
 def test_lenient_mode_never_guesses_a_value(text):
     assert parse(text, mode="lenient").outcome == "malformed"
 

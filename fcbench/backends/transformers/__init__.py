@@ -73,7 +73,7 @@ class TransformersBackend:
     def _refuse_all_faults(self, decoded: Sequence[Decoded]) -> None:
         if decoded and not self._has_answered and all(d.error for d in decoded):
             raise ModelError(
-                f"{self.manifest['name']}: every answer of the first batch failed: {decoded[0].error}",
+                f"{self.manifest['name']}: the whole first batch failed: {decoded[0].error}",
                 hint="--dtype bfloat16 or float32; the weights themselves may hold NaN",
             )
         self._has_answered = self._has_answered or bool(decoded)

