@@ -23,8 +23,6 @@ def render(case: Case, examples: Sequence[Case], style: Style) -> str:
     `examples` (each with `user` and `answer`, the right calls as text). UsageError for a file
     that cannot be read, is not Jinja, or fails on this case.
     """
-    import jinja2
-
     path = str(style.prompt_file)
     try:
         template = compile_template(Path(path).read_text(encoding="utf-8"), path)
@@ -44,5 +42,8 @@ def render(case: Case, examples: Sequence[Case], style: Style) -> str:
                 for e in examples
             ],
         )
-    except (jinja2.TemplateError, TypeError) as error:
+    except UsageError:
+        raise
+    # The boundary to a user's template: an expression in it may raise anything.
+    except Exception as error:  # noqa: BLE001
         raise UsageError(f"{path}: cannot render case {case.id}: {error}") from error

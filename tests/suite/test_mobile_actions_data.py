@@ -578,7 +578,8 @@ def test_original_experiment_has_its_five_cases():
     suite = tomllib.loads((ORIGINAL / "suite.toml").read_text("utf-8"))
     content = (ORIGINAL / suite["cases"]).read_bytes()
     assert hashlib.sha256(content).hexdigest() == suite["cases_sha256"]
-    assert list(suite) == ["name", "description", "licence", "schema", "cases", "cases_sha256"]
+    training = (ORIGINAL / suite["train"]).read_bytes()
+    assert hashlib.sha256(training).hexdigest() == suite["train_sha256"]
     rows = read(ORIGINAL / suite["cases"])
     assert len({row["id"] for row in rows}) == len(rows) == 5
     assert rows[0]["expected"] == [

@@ -1,0 +1,43 @@
+# make demo    the base model over two suites: what fcbench prints
+# make test    lint, types, tests; without a model, a few minutes
+# make test-model    the tests that need the packaged Gemma 3 270M
+# make bench   speed, written to results/benchmarks/
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test test-model lint types clean
+
+demo: .venv/installed-model
+	$(BIN)/python -m fcbench run --model gemma3-270m --prompt chat,raw,bare,raw+3 \
+		--suite original_experiment --suite mobile_actions --limit 40 \
+		--max-new-tokens 96 --results demo-results
+
+test: lint types .venv/installed-test
+	$(BIN)/python -m pytest --quiet
+
+test-model: .venv/installed-test .venv/installed-model
+	$(BIN)/python -m pytest --quiet -m model
+
+lint: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/installed-test
+	$(BIN)/mypy
+
+# What is installed follows pyproject.toml and constraints.txt: each stamp is newer than both.
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed-test: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[hf,train,test]'
+	touch $@
+
+.venv/installed-model: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[gemma]'
+	touch $@
+
+clean:
+	rm -rf .venv demo-results

@@ -1,0 +1,169 @@
+"""Reading suites: what is accepted, and the one clear line for what is not."""
+
+import json
+
+import pytest
+
+from fcbench import Call, load_suite
+from fcbench.errors import FcbenchError, SuiteError, UsageError
+from fcbench.suite import suite_names
+
+
+def mobile_row(**fields):
+    row = {
+        "metadata": "eval",
+        "tools": [{"function": {"name": "f", "parameters": {"type": "OBJECT", "properties": {}}}}],
+        "messages": [
+            {"role": "developer", "content": "d", "tool_calls": None},
+            {"role": "user", "content": "u", "tool_calls": None},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"function": {"name": "f", "arguments": {"x": 1}}}],
+            },
+        ],
+    }
+    return {**row, **fields}
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_shipped_suites_load_by_name(name):
+    suite = load_suite(name)
+    assert suite.name == name
+    assert len(suite.sha256) == 64
+    assert suite.training is None or suite.training_cases()
+
+
+def test_mobile_actions_has_its_frozen_size():
+    suite = load_suite("mobile_actions")
+    assert len(suite.cases) == 200
+    assert sum(not case.expects_call for case in suite.cases) == 20
+    assert len(suite.training_cases()) == 900
+
+
+def test_a_file_in_the_mobile_actions_schema_drops_in_unchanged(write_lines):
+    answer = {"role": "assistant", "content": "Hello."}
+    silent = mobile_row(messages=[{"role": "user", "content": "hi"}, answer])
+    text_arguments = mobile_row()
+    text_arguments["messages"][-1]["tool_calls"][0]["function"]["arguments"] = '{"x": 1}'
+    path = write_lines(mobile_row(metadata="train"), mobile_row(), silent, text_arguments)
+    first, second, third = load_suite(path).cases
+    assert [case.id for case in (first, second, third)] == ["cases:2", "cases:3", "cases:4"]
+    assert first.expected == third.expected == [[Call("f", {"x": 1})]]
+    assert second.expected == [[]]
+    assert first.ordered
+    assert [m["role"] for m in first.messages] == ["developer", "user"]
+    assert first.tools[0].parameters == {"type": "object", "properties": {}}
+
+
+def test_suite_toml_says_otherwise_about_order(write_lines, tmp_path):
+    write_lines(mobile_row())
+    (tmp_path / "suite.toml").write_text('name = "mine"\nordered = false\n', encoding="utf-8")
+    assert not load_suite(tmp_path).cases[0].ordered
+
+
+@pytest.mark.parametrize("wrap", [lambda t: t, lambda t: {"function": t}, lambda t: {"type": "function", "function": t}])
+def test_tools_are_accepted_in_three_shapes_with_types_in_upper_case(write_lines, case_row, wrap):
+    tool = {"name": "show_map", "parameters": {"type": "OBJECT", "properties": {"type": {"type": "STRING"}}}}
+    (case,) = load_suite(write_lines(case_row(tools=[wrap(tool)]))).cases
+    assert case.tools[0].parameters == {"type": "object", "properties": {"type": {"type": "string"}}}
+
+
+def bad(row, **fields):
+    return json.dumps({**row, **fields})
+
+
+BAD_LINES = {
+    "not JSON": (lambda row: '{"id": "a",', ":1: not JSON: Expecting property name"),
+    "not UTF-8 object": (lambda row: "[]", ":1: $: expected object, got array"),
+    "NaN": (lambda row: '{"id": NaN}', ":1: not JSON: NaN"),
+    "key twice": (lambda row: '{"id": "a", "id": "b"}', ":1: the key 'id' stands twice"),
+    "unknown field": (lambda row: bad(row, tag=["x"]), ":1: $.tag: unknown field\nhint: did you mean tags?"),
+    "unknown tool field": (
+        lambda row: bad(row, tools=[{"name": "f", "parametrs": {}}]),
+        ":1: $.tools[0].parametrs: unknown field\nhint: did you mean parameters?",
+    ),
+    "wrong type": (lambda row: bad(row, tools=[{"name": 3}]), ":1: $.tools[0].name: expected str, got int"),
+    "bad schema type": (
+        lambda row: bad(row, tools=[{"name": "f", "parameters": {"type": "STRNG"}}]),
+        ":1: $.tools[0].parameters.type: not a JSON Schema type: STRNG\nhint: did you mean string?",
+    ),
+    "missing field": (lambda row: json.dumps({k: v for k, v in row.items() if k != "id"}), ":1: $: object missing required field id"),
+    "duplicate id": (lambda row: f"{json.dumps(row)}\n{json.dumps(row)}", ":2: $.id: 'a' stands in line 1 too"),
+    "undeclared function": (
+        lambda row: bad(row, expected=[[{"name": "show_mop"}]]),
+        ":1: $.expected[0][0].name: no tool declares the function show_mop\nhint: did you mean show_map?",
+    ),
+    "bad choice": (
+        lambda row: bad(row, expected=[[{"name": "show_map", "arguments": {"query": {"$any": []}}}]]),
+        ":1: $.expected[0][0].arguments.query: expected {\"$any\": [one or more values]}",
+    ),
+    "mixed answers": (lambda row: bad(row, expected=[[], *row["expected"]]), ":1: $.expected: an answer without calls"),
+    "no answer": (lambda row: bad(row, expected=[]), ":1: $.expected: lists no acceptable answer"),
+    "bad role": (lambda row: bad(row, messages=[{"role": "usr"}]), ":1: $.messages[0].role: not a role: usr"),
+    "no messages": (lambda row: bad(row, messages=[]), ":1: $.messages: a case needs at least one message"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_LINES)
+def test_a_bad_line_is_one_error_with_file_line_and_path(name, write_lines, case_row):
+    build, message = BAD_LINES[name]
+    path = write_lines(build(case_row()))
+    with pytest.raises(SuiteError) as caught:
+        load_suite(path)
+    assert str(caught.value).startswith(f"{path}{message}")
+
+
+def test_bytes_that_are_not_utf8_are_named_with_their_line(tmp_path):
+    path = tmp_path / "latin.jsonl"
+    path.write_bytes(b'{"id": "caf\xe9"}\n')
+    with pytest.raises(SuiteError, match=r"latin.jsonl:1: not UTF-8 at byte 11"):
+        load_suite(path)
+
+
+def test_a_file_without_a_case_is_an_error(write_lines):
+    with pytest.raises(SuiteError, match="no case to evaluate"):
+        load_suite(write_lines(mobile_row(metadata="train")))
+
+
+def test_an_unknown_suite_names_the_nearest():
+    with pytest.raises(UsageError, match="did you mean mobile_actions"):
+        load_suite("mobile_action")
+
+
+def test_a_name_cannot_leave_the_suites_folder():
+    with pytest.raises(FcbenchError):
+        load_suite("../suites/mobile_actions/nothing")
+
+
+def test_a_frozen_file_that_was_changed_is_refused(write_lines, case_row, tmp_path):
+    write_lines(case_row())
+    (tmp_path / "suite.toml").write_text(f'name = "x"\ncases_sha256 = "{"0" * 64}"\n', encoding="utf-8")
+    with pytest.raises(SuiteError, match="its SHA-256 is not the one in"):
+        load_suite(tmp_path)
+
+
+@pytest.mark.parametrize(("text", "message"), [("name = ", "not TOML"), ('licence = "x"', "missing required field name"), ('nam = "x"', "nam: unknown field"), ('name = "x"\nlicense = "y"', "license: unknown field")])
+def test_a_bad_suite_toml_is_one_clear_error(tmp_path, text, message):
+    (tmp_path / "suite.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(SuiteError, match=message):
+        load_suite(tmp_path)
+
+
+def test_a_hub_dataset_is_read_as_lines_so_that_absent_arguments_stay_absent(tmp_path, monkeypatch):
+    folder = tmp_path / "owner" / "data"
+    folder.mkdir(parents=True)
+    other = mobile_row()
+    other["messages"][-1]["tool_calls"][0]["function"]["arguments"] = {"y": "é\u2028"}
+    rows = [mobile_row(), mobile_row(metadata="train"), other]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
+    monkeypatch.setattr("fcbench.suite._hub.HUB", f"file://{tmp_path}/")
+    suite = load_suite("hf:owner/data")
+    assert [case.id for case in suite.cases] == ["rows:1", "rows:3"]
+    assert [case.expected[0][0].arguments for case in suite.cases] == [{"x": 1}, {"y": "é\u2028"}]
+    assert suite.name == "data"
+
+
+def test_a_hub_that_cannot_be_reached_is_a_suite_error():
+    with pytest.raises(SuiteError, match="cannot be read from the hub"):
+        load_suite("hf:google/mobile-actions")
