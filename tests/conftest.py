@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # No test reaches for a hub: what is not on the disk is an error at once, not after retries.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -30,7 +33,9 @@ def build_tokenizer(folder: Path, chat_template: str | None, pad: str | None = "
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(["call:turn_on_flashlight{} call:show_map{query:} model user"], trainer)
+    tokenizer.train_from_iterator(
+        ["call:turn_on_flashlight{} call:show_map{query:} model user"], trainer
+    )
     bos = tokenizer.token_to_id("<bos>")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<bos> $A", special_tokens=[("<bos>", bos)]
@@ -87,7 +92,9 @@ def write_lines(tmp_path):
 
     def write(*rows: object, name: str = "cases.jsonl") -> Path:
         path = tmp_path / name
-        lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
+        lines = [
+            row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows
+        ]
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         return path
 

@@ -76,7 +76,9 @@ def test_imports_go_downward_only():
 )
 def test_nothing_heavy_is_imported_before_it_is_used(code):
     script = f"{code}\nimport sys\nprint('HEAVY', sorted({HEAVY} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines()[-1] == "HEAVY []"
 
 

@@ -45,5 +45,5 @@ def render(case: Case, examples: Sequence[Case], style: Style) -> str:
     except UsageError:
         raise
     # The boundary to a user's template: an expression in it may raise anything.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         raise UsageError(f"{path}: cannot render case {case.id}: {error}") from error

@@ -107,10 +107,15 @@ def plan(  # noqa: PLR0913  the signature of fcbench.run
     if examples:
         options["few_shot"] = examples
     options["tags"] = tuple(options.get("tags", ()))
+    cases = select(loaded, options["tags"], options.get("limit"))
+    if options.get("limit") is not None and len(cases) == len(
+        select(loaded, options["tags"], None)
+    ):
+        options["limit"] = None  # a limit that leaves nothing out is none
     made = Plan(
         model=model,
         suite=loaded,
-        cases=select(loaded, options["tags"], options.get("limit")),
+        cases=cases,
         prompt=mode,
         adapter=adapter,
         decode=decode,

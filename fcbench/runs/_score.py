@@ -74,6 +74,7 @@ class Scores(msgspec.Struct, frozen=True):
         some cases have no answer, because then the machinery failed and not the model; UsageError
         for an unknown metric.
         """
+        __tracebackhide__ = True  # pytest shows the caller's line, not ours
         if self.n_errors:
             raise RunError(
                 f"{self.n_errors} of {self.n_cases} cases have no answer: {self._first_error()}"

@@ -31,11 +31,15 @@ leaf_schemas = st.builds(
 )  # fmt: skip
 schemas = st.recursive(
     leaf_schemas | st.just({}),
-    lambda inner: st.fixed_dictionaries(
-        {"type": st.just("object"), "properties": st.dictionaries(keys, inner, max_size=3)},
-        optional={"description": words, "required": st.lists(keys, max_size=2)},
-    )
-    | st.fixed_dictionaries({"type": st.just("array")}, optional={"items": inner, "description": words}),
+    lambda inner: (
+        st.fixed_dictionaries(
+            {"type": st.just("object"), "properties": st.dictionaries(keys, inner, max_size=3)},
+            optional={"description": words, "required": st.lists(keys, max_size=2)},
+        )
+        | st.fixed_dictionaries(
+            {"type": st.just("array")}, optional={"items": inner, "description": words}
+        )
+    ),
     max_leaves=8,
 )
 parameters = st.fixed_dictionaries(
@@ -48,13 +52,20 @@ parameters = st.fixed_dictionaries(
 )
 tools = st.lists(st.builds(Tool, keys, words, parameters), max_size=3)
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | words,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | words,
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(keys, inner, max_size=2),
     max_leaves=5,
 )
 calls = st.lists(
     st.builds(
-        lambda name, arguments: {"type": "function", "function": {"name": name, "arguments": arguments}},
+        lambda name, arguments: {
+            "type": "function",
+            "function": {"name": name, "arguments": arguments},
+        },
         keys,
         st.dictionaries(keys, values, max_size=3),
     ),
@@ -74,7 +85,12 @@ def exchanges(draw):
         {"role": "tool", "name": c["function"]["name"], "content": json.dumps(r)}
         for c, r in zip(called, results, strict=True)
     ]
-    return [draw(user), {"role": "assistant", "tool_calls": called}, *draw(st.sampled_from([tool_turns, []])), *draw(st.lists(answer, max_size=1))]
+    return [
+        draw(user),
+        {"role": "assistant", "tool_calls": called},
+        *draw(st.sampled_from([tool_turns, []])),
+        *draw(st.lists(answer, max_size=1)),
+    ]
 
 
 messages = st.builds(
@@ -138,13 +154,19 @@ def test_the_template_equals_the_wire_format_id_for_id(shape, own_style, tokeniz
     case = case_of([SHAPES[shape]])
     expected = tokenizer.encode(assembled(case), add_special_tokens=False)
     for given_style in (own_style, style):
-        assert tokenizer.encode(chat_prompt(case, given_style), add_special_tokens=False) == expected
+        assert (
+            tokenizer.encode(chat_prompt(case, given_style), add_special_tokens=False) == expected
+        )
     assert expected.count(tokenizer.bos_token_id) == 1
 
 
 @given(tools, messages)
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_the_template_equals_the_wire_format_for_any_tools_and_messages(own_style, tokenizer_style, tool_list, message_list):
+@settings(
+    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+def test_the_template_equals_the_wire_format_for_any_tools_and_messages(
+    own_style, tokenizer_style, tool_list, message_list
+):
     case = case_of(tool_list, message_list)
     assert chat_prompt(case, own_style) == assembled(case)
     assert chat_prompt(case, tokenizer_style[0]) == assembled(case)
@@ -163,16 +185,28 @@ def test_declarations_are_written_as_the_format_says():
 
 
 def test_the_developer_turn_always_holds_the_trigger_once(own_style):
-    for opening in ([], [{"role": "system", "content": "Be brief."}], [{"role": "developer", "content": f"x\n{TRIGGER}\n"}]):
+    for opening in (
+        [],
+        [{"role": "system", "content": "Be brief."}],
+        [{"role": "developer", "content": f"x\n{TRIGGER}\n"}],
+    ):
         prompt = chat_prompt(case_of([], [*opening, {"role": "user", "content": "hi"}]), own_style)
         assert prompt.startswith("<bos><start_of_turn>developer\n")
         assert prompt.count(TRIGGER) == 1
 
 
 def test_a_conversation_that_ends_with_results_goes_on_in_the_same_turn(own_style):
-    called = {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "g", "arguments": {}}}, {"id": "2", "function": {"name": "f", "arguments": {}}}]}
+    called = {
+        "role": "assistant",
+        "tool_calls": [
+            {"id": "1", "function": {"name": "g", "arguments": {}}},
+            {"id": "2", "function": {"name": "f", "arguments": {}}},
+        ],
+    }
     results = [{"role": "tool", "tool_call_id": "2", "content": '{"x": 1}'}, {"role": "tool", "tool_call_id": "1", "content": "5"}]  # fmt: skip
-    prompt = chat_prompt(case_of([], [{"role": "user", "content": "hi"}, called, *results]), own_style)
+    prompt = chat_prompt(
+        case_of([], [{"role": "user", "content": "hi"}, called, *results]), own_style
+    )
     assert prompt.endswith(
         "<start_function_call>call:g{}<end_function_call><start_function_call>call:f{}<end_function_call>"
         "<start_function_response>response:f{x:1}<end_function_response>"
@@ -212,7 +246,9 @@ def test_bare_is_the_users_words_only(own_style):
     case = load_suite("original_experiment").cases[1]
     (request,) = requests([case], "bare", own_style)
     words = case.messages[-1]["content"]
-    assert request.prompt == f"<bos><start_of_turn>user\n{words}<end_of_turn>\n<start_of_turn>model\n"
+    assert (
+        request.prompt == f"<bos><start_of_turn>user\n{words}<end_of_turn>\n<start_of_turn>model\n"
+    )
 
 
 def test_few_shot_draws_are_seeded_and_never_evaluation_cases(own_style):
@@ -222,7 +258,9 @@ def test_few_shot_draws_are_seeded_and_never_evaluation_cases(own_style):
     assert drawn == few_shot(training, suite.cases, 5, seed=1)
     assert drawn != few_shot(training, suite.cases, 5, seed=2)
     leaking = [*suite.cases[:5], *training[:3]]
-    assert {case.id for case in few_shot(leaking, suite.cases, 2, seed=0)} <= {case.id for case in training}
+    assert {case.id for case in few_shot(leaking, suite.cases, 2, seed=0)} <= {
+        case.id for case in training
+    }
     with pytest.raises(SuiteError, match="4 examples were asked for"):
         few_shot(leaking, suite.cases, 4, seed=0)
 
@@ -240,17 +278,30 @@ def test_examples_show_calls_that_are_valid(mode, own_style):
 
 
 def test_an_examples_choices_are_made_for_their_first_value(own_style):
-    chosen = Case("e", [{"role": "user", "content": "x"}], [Tool("f")], [[Call("f", {"a": {"$any": [1, 2], "$optional": True}})]])
+    chosen = Case(
+        "e",
+        [{"role": "user", "content": "x"}],
+        [Tool("f")],
+        [[Call("f", {"a": {"$any": [1, 2], "$optional": True}})]],
+    )
     (request,) = requests([case_of([])], "raw", own_style, [chosen])
     assert "call:f{a:1}" in request.prompt
 
 
 def test_a_prompt_file_sees_the_case(tmp_path):
     file = tmp_path / "mine.jinja"
-    file.write_text("{{ tools[0].function.name }}|{{ user }}|{{ messages | length }}|{{ examples[0].answer }}", encoding="utf-8")
+    file.write_text(
+        "{{ tools[0].function.name }}|{{ user }}|{{ messages | length }}|{{ examples[0].answer }}",
+        encoding="utf-8",
+    )
     suite = load_suite("original_experiment")
-    (request,) = requests(suite.cases[1:2], "file", Style(prompt_file=str(file)), suite.training_cases()[:1])
-    assert request.prompt == "turn_on_flashlight|Show me Coit Tower on the map.|2|<start_function_call>call:open_wifi_settings{}<end_function_call>"
+    (request,) = requests(
+        suite.cases[1:2], "file", Style(prompt_file=str(file)), suite.training_cases()[:1]
+    )
+    assert (
+        request.prompt
+        == "turn_on_flashlight|Show me Coit Tower on the map.|2|<start_function_call>call:open_wifi_settings{}<end_function_call>"
+    )
 
 
 @pytest.mark.parametrize(

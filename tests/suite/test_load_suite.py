@@ -62,11 +62,19 @@ def test_suite_toml_says_otherwise_about_order(write_lines, tmp_path):
     assert not load_suite(tmp_path).cases[0].ordered
 
 
-@pytest.mark.parametrize("wrap", [lambda t: t, lambda t: {"function": t}, lambda t: {"type": "function", "function": t}])
+@pytest.mark.parametrize(
+    "wrap", [lambda t: t, lambda t: {"function": t}, lambda t: {"type": "function", "function": t}]
+)
 def test_tools_are_accepted_in_three_shapes_with_types_in_upper_case(write_lines, case_row, wrap):
-    tool = {"name": "show_map", "parameters": {"type": "OBJECT", "properties": {"type": {"type": "STRING"}}}}
+    tool = {
+        "name": "show_map",
+        "parameters": {"type": "OBJECT", "properties": {"type": {"type": "STRING"}}},
+    }
     (case,) = load_suite(write_lines(case_row(tools=[wrap(tool)]))).cases
-    assert case.tools[0].parameters == {"type": "object", "properties": {"type": {"type": "string"}}}
+    assert case.tools[0].parameters == {
+        "type": "object",
+        "properties": {"type": {"type": "string"}},
+    }
 
 
 def bad(row, **fields):
@@ -138,12 +146,22 @@ def test_a_name_cannot_leave_the_suites_folder():
 
 def test_a_frozen_file_that_was_changed_is_refused(write_lines, case_row, tmp_path):
     write_lines(case_row())
-    (tmp_path / "suite.toml").write_text(f'name = "x"\ncases_sha256 = "{"0" * 64}"\n', encoding="utf-8")
+    (tmp_path / "suite.toml").write_text(
+        f'name = "x"\ncases_sha256 = "{"0" * 64}"\n', encoding="utf-8"
+    )
     with pytest.raises(SuiteError, match="its SHA-256 is not the one in"):
         load_suite(tmp_path)
 
 
-@pytest.mark.parametrize(("text", "message"), [("name = ", "not TOML"), ('licence = "x"', "missing required field name"), ('nam = "x"', "nam: unknown field"), ('name = "x"\nlicense = "y"', "license: unknown field")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name = ", "not TOML"),
+        ('licence = "x"', "missing required field name"),
+        ('nam = "x"', "nam: unknown field"),
+        ('name = "x"\nlicense = "y"', "license: unknown field"),
+    ],
+)
 def test_a_bad_suite_toml_is_one_clear_error(tmp_path, text, message):
     (tmp_path / "suite.toml").write_text(text, encoding="utf-8")
     with pytest.raises(SuiteError, match=message):
@@ -156,7 +174,9 @@ def test_a_hub_dataset_is_read_as_lines_so_that_absent_arguments_stay_absent(tmp
     other = mobile_row()
     other["messages"][-1]["tool_calls"][0]["function"]["arguments"] = {"y": "é\u2028"}
     rows = [mobile_row(), mobile_row(metadata="train"), other]
-    (folder / "rows.jsonl").write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
+    (folder / "rows.jsonl").write_text(
+        "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8"
+    )
     monkeypatch.setattr("fcbench.suite._hub.HUB", f"file://{tmp_path}/")
     suite = load_suite("hf:owner/data")
     assert [case.id for case in suite.cases] == ["rows:1", "rows:3"]

@@ -1,0 +1,267 @@
+"""The command line: exit codes, one clear line for bad input, never a traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fcbench.cli import main
+
+VALID = "<start_function_call>call:f{a:1}<end_function_call>"
+MODEL = """
+def answer(prompts):
+    return ["<start_function_call>call:show_map{query:<escape>Coit Tower<escape>}<end_function_call>"] * len(prompts)
+def failing(prompts):
+    raise RuntimeError("boom")
+"""
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path, monkeypatch):
+    (tmp_path / "cli_model.py").write_text(MODEL, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def fcbench(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess:
+    """Run the command as a user does."""
+    return subprocess.run(
+        [sys.executable, "-m", "fcbench", *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    """Run the command in this process: (exit code, stdout, stderr)."""
+    try:
+        code = main(list(arguments))
+    except SystemExit as exit_:
+        code = exit_.code
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+RUN = ("run", "--model", "python:cli_model:answer", "--suite", "original_experiment")
+
+
+def test_run_prints_a_row_a_combination_and_writes_the_leaderboard(capsys, tmp_path):
+    code, out, _ = run(
+        capsys,
+        *RUN,
+        "--model",
+        "python:cli_model:failing",
+        "--prompt",
+        "chat,raw,bare,raw+2",
+        "--json",
+    )
+    rows = json.loads(out)
+    assert code == 3  # the failing model's samples are errors
+    assert sorted((row["model"], row["prompt"]) for row in rows) == sorted(
+        (f"python:cli_model:{model}", prompt)
+        for model in ("answer", "failing")
+        for prompt in ("chat", "raw", "bare", "raw + 2-shot")
+    )
+    assert {row["metrics"]["argument_exact_match"]["value"] for row in rows} == {0.2, None}
+    for ending in ("md", "csv", "json"):
+        assert (tmp_path / "results" / f"leaderboard.{ending}").stat().st_size > 100
+    table = (tmp_path / "results" / "leaderboard.md").read_text("utf-8")
+    assert "| python:cli_model:answer | raw + 2-shot | 100 [56.6–100] of 5" in " ".join(
+        table.split()
+    )
+    before = (tmp_path / "results" / "leaderboard.json").read_text("utf-8")
+    code, out, _ = run(capsys, "leaderboard", "--json")
+    assert (code, json.loads(out)) == (3, json.loads(before))
+
+
+def test_run_prints_a_table_for_people_and_progress_to_stderr():
+    done = fcbench(*RUN)
+    assert done.returncode == 0
+    assert "syntax validity" in done.stdout
+    assert "what the 5 turns were" in done.stdout
+    assert "calls 5" in done.stdout
+    assert "case/s" in done.stderr
+    assert "case/s" not in done.stdout
+
+
+def test_fail_under_is_about_the_lower_bound(capsys):
+    assert run(capsys, *RUN, "--fail-under", "syntax_validity=0.5")[0] == 0
+    code, _, err = run(capsys, *RUN, "--fail-under", "syntax_validity=0.6")
+    assert code == 1
+    assert "missed: syntax_validity 100.0% [56.6%, 100.0%] of 5 is not at least 0.6" in err
+
+
+def test_runs_over_different_cases_never_share_a_table(capsys):
+    run(capsys, *RUN)
+    run(capsys, *RUN, "--limit", "2")
+    _, out, _ = run(capsys, "leaderboard")
+    assert out.count("syntax validity") == 2
+    assert "original_experiment (first 2)" in out
+
+
+def test_the_newest_run_of_a_kind_stands_in_the_leaderboard(capsys):
+    run(capsys, *RUN)
+    run(capsys, *RUN)
+    _, out, _ = run(capsys, "leaderboard", "--json")
+    assert [row["run"] for row in json.loads(out)] == [
+        "original_experiment--python-cli_model-answer--chat-2"
+    ]
+
+
+def test_score_reads_a_run_and_outputs_made_elsewhere(capsys, write_lines):
+    run(capsys, *RUN)
+    folder = "results/original_experiment--python-cli_model-answer--chat"
+    code, out, _ = run(capsys, "score", folder, "--json")
+    assert code == 0
+    assert json.loads(out)["metrics"]["argument_exact_match"]["value"] == 0.2
+    _, out, _ = run(capsys, "score", folder)
+    assert "parallel_2" in out
+    ids = ["flashlight-and-event", "map", "email", "contact", "flashlight-and-wifi"]
+    path = write_lines(*({"id": case_id, "text": VALID} for case_id in ids), name="outputs.jsonl")
+    code, out, _ = run(
+        capsys,
+        "score",
+        str(path),
+        "--suite",
+        "original_experiment",
+        "--fail-under",
+        "name_match=0.1",
+    )
+    assert code == 1
+    assert "100 [56.6–100] of 5" in out
+
+
+# parse
+
+
+def test_parse_reads_a_file_or_standard_input(tmp_path):
+    file = tmp_path / "turn.txt"
+    file.write_text(VALID + "\n", encoding="utf-8")
+    for done in (
+        fcbench("parse", str(file)),
+        fcbench("parse", stdin=VALID),
+        fcbench("parse", "-", stdin=VALID),
+    ):
+        assert (done.returncode, done.stdout) == (0, 'calls\n  f {"a": 1}\n')
+
+
+def test_parse_draws_a_caret_under_the_offending_character(capsys, tmp_path):
+    Path("bad.txt").write_text(
+        "<start_function_call>call:f{城市:Paris}<end_function_call>", encoding="utf-8"
+    )
+    code, out, _ = run(capsys, "parse", "bad.txt")
+    lines = out.splitlines()
+    assert code == 1
+    assert lines[0] == "malformed"
+    # Two characters take two columns each on a terminal.
+    assert lines[3].index("^") == lines[2].index("Paris") + 2
+    assert "bare_string at character 31 (byte 35)" in out
+    assert "hint:" in out
+
+
+def test_parse_escapes_what_would_move_the_cursor(capsys):
+    Path("bad.txt").write_text("<start_function_call>\x1b[2J\u202ecall:f", encoding="utf-8")
+    _, out, _ = run(capsys, "parse", "bad.txt")
+    assert "\x1b" not in out
+    assert "\\x1b[2J\\u202e" in out
+
+
+def test_parse_gives_the_record_as_json_and_mends_on_request(capsys):
+    Path("t.txt").write_text(VALID.replace("1", "True"), encoding="utf-8")
+    _, out, _ = run(capsys, "parse", "t.txt", "--json")
+    assert json.loads(out)["failure"]["kind"] == "python_literal"
+    code, out, _ = run(capsys, "parse", "t.txt", "--mode", "lenient")
+    assert (code, out) == (0, 'calls\n  f {"a": true}\n  repaired: read True as true at 30\n')
+
+
+def test_suites_lists_what_comes_with_fcbench(capsys):
+    _, out, _ = run(capsys, "suites")
+    assert "mobile_actions" in out
+    assert "MIT" in out
+    _, out, _ = run(capsys, "suites", "--json")
+    assert {row["suite"]: row["cases"] for row in json.loads(out)} == {
+        "mobile_actions": 200,
+        "original_experiment": 5,
+    }
+
+
+# Bad input
+
+
+def bad_inputs(tmp_path: Path, case_row) -> dict[str, tuple[list[str], str]]:
+    """Arguments and what the first line on stderr must hold."""
+    row = case_row()
+
+    def suite(name: str, *lines: str) -> str:
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return str(path)
+
+    def over(path: str) -> list[str]:
+        return ["run", "--model", "python:cli_model:answer", "--suite", path]
+
+    conflict = tmp_path / "functiongemma-conflict.lark"
+    conflict.write_text('turn: a | b\na: "x"\nb: "x"\n', encoding="utf-8")
+    (tmp_path / "t.txt").write_text("x", encoding="utf-8")
+    return {
+        "suite line that is not JSON": (over(suite("j", json.dumps(row), "{")), "j.jsonl:2: not JSON"),
+        "unknown field": (over(suite("u", json.dumps({**row, "tagz": []}))), "u.jsonl:1: $.tagz: unknown field"),
+        "duplicate id": (over(suite("d", json.dumps(row), json.dumps(row))), "d.jsonl:2: $.id: 'a'"),
+        "undeclared function": (
+            over(suite("f", json.dumps({**row, "expected": [[{"name": "g"}]]}))),
+            "f.jsonl:1: $.expected[0][0].name: no tool declares the function g",
+        ),
+        "missing model folder": ([*RUN[:2], "./nowhere", *RUN[3:]], "./nowhere: no such model folder"),
+        "LALR conflict": (["parse", "t.txt", "--format", str(conflict)], f"{conflict}: not an LALR grammar"),
+        "unknown suite": (over("mobile_action"), "no such suite, folder or file: mobile_action"),
+        "unknown prompt": ([*RUN, "--prompt", "chta"], "no such name among prompts: chta"),
+        "unknown metric": ([*RUN, "--fail-under", "name_mach=1"], "no such metric: name_mach (did you mean name_match?)"),
+        "bad threshold": ([*RUN, "--fail-under", "name_match=2"], "expected a share between 0 and 1, got 2"),
+        "unknown format": (["parse", "t.txt", "--format", "functiongema"], "no such name among formats"),
+        "unknown function": ([*RUN[:2], "python:cli_model:nothing", *RUN[3:]], "python:cli_model:nothing"),
+        "unknown command": (["rnu"], "no such command: rnu"),
+        "missing file": (["parse", "none.txt"], "none.txt: cannot be read"),
+        "not a run": (["score", "results/none"], "run.json: cannot be read"),
+        "no runs": (["leaderboard", "--results", "none"], "none: holds no run"),
+        "two ways to say examples": ([*RUN, "--few-shot", "2", "--prompt", "raw+3"], "both say how many examples"),
+        "wrong output line": (["score", suite("o", "[]"), "--suite", "original_experiment"], "o.jsonl:1: $: expected object"),
+    }  # fmt: skip
+
+
+def test_bad_input_is_one_clear_line_and_exit_code_2(tmp_path, case_row, capsys):
+    for name, (arguments, message) in bad_inputs(tmp_path, case_row).items():
+        code, out, err = run(capsys, *arguments)
+        first, *rest = err.splitlines()
+        assert (name, code, out) == (name, 2, "")
+        assert message in first, name
+        assert all(line.startswith("hint: ") for line in rest), name
+
+
+def test_resuming_the_results_of_another_suite_is_refused(write_lines, case_row):
+    path = str(write_lines(case_row()))
+    run_it = ("run", "--model", "python:cli_model:answer", "--suite", path, "--resume")
+    assert fcbench(*run_it).returncode == 0
+    write_lines(case_row(id="b"))
+    done = fcbench(*run_it)
+    assert done.returncode == 2
+    assert "is a run of another suite (suite.sha256 differs)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_command_says_what_to_do(capsys):
+    code, out, _ = run(capsys)
+    assert code == 0
+    assert "python -m fcbench run" in out
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    script = f"{sys.executable} -m fcbench suites --json | head -c 1"
+    done = subprocess.run(
+        script, shell=True, capture_output=True, text=True, check=False, env=os.environ
+    )
+    assert (done.stdout, done.stderr) == ("[", "")

@@ -1,0 +1,144 @@
+"""Exact matching: JSON equality, accepted values, order, and optimal pairing."""
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fcbench import Call, Case, Parse, Sample, Tool
+from fcbench.errors import UsageError
+from fcbench.matching import judge
+from fcbench.matching._assignment import assign
+from fcbench.matching.exact import equal
+
+
+def verdict(expected, called, *, ordered=False):
+    names = {call.name for answer in expected for call in answer}
+    case = Case(
+        "a", [{"role": "user", "content": "x"}], [Tool(n) for n in names], expected, ordered
+    )
+    return judge(case, Sample("a", text="…"), Parse("calls", called))
+
+
+def outcome(expected, called, **options):
+    found = verdict(expected, called, **options)
+    return found.name, found.arguments
+
+
+f1, f2, g = Call("f", {"x": 1}), Call("f", {"x": 2}), Call("g", {})
+
+
+@pytest.mark.parametrize(
+    ("expected", "called", "same"),
+    [
+        (1, 1.0, True),
+        (1, True, False),
+        (0, False, False),
+        (True, True, True),
+        (None, None, True),
+        (None, False, False),
+        ("1", 1, False),
+        ("a", "a ", False),
+        ("é", "e\u0301", False),
+        (2**53 + 1, float(2**53), False),
+        ([1, 2], [2, 1], False),
+        ([1, [True]], [1.0, [True]], True),
+        ([1, [True]], [1.0, [1]], False),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, True),
+        ({"a": 1}, {"a": 1, "b": None}, False),
+        ({"a": {"$any": [1, "x"]}}, {"a": "x"}, True),
+        ({"a": {"$any": [1], "$optional": True}}, {}, True),
+        ({"a": {"$any": [1], "$optional": True}}, {"a": 2}, False),
+        ([{"$any": [[1], [2]]}], [[2]], True),
+        ({"$any": [{"$any": [1]}, 2]}, 1, True),
+    ],
+)
+def test_values_are_equal_as_json(expected, called, same):
+    assert equal(expected, called) is same
+
+
+def test_an_answer_is_right_only_as_a_whole():
+    assert outcome([[f1]], [f1]) == (True, True)
+    assert outcome([[f1]], [f2]) == (True, False)
+    assert outcome([[f1]], [g]) == (False, False)
+    assert outcome([[f1]], [f1, f1]) == (False, False)
+    assert outcome([[f1, g]], [f1]) == (False, False)
+    assert outcome([[f1]], []) == (False, False)
+
+
+def test_any_accepted_answer_will_do():
+    assert outcome([[g], [f1]], [f1]) == (True, True)
+    assert outcome([[g], [f1]], [f2]) == (True, False)
+
+
+def test_order_counts_only_where_the_case_says_so():
+    assert outcome([[f1, g]], [g, f1]) == (True, True)
+    assert outcome([[f1, g]], [g, f1], ordered=True) == (False, False)
+    assert outcome([[f1, f2]], [f2, f1], ordered=True) == (True, False)
+
+
+def test_pairing_is_optimal_where_greedy_pairing_fails():
+    either, one = Call("f", {"x": {"$any": [1, 2]}}), Call("f", {"x": 1})
+    # A greedy matcher gives the first expected call the first called one and strands the second.
+    assert outcome([[either, one]], [one, f2]) == (True, True)
+
+
+@given(st.permutations([f1, f2, g, Call("f", {"x": 3, "y": [1]}), g]))
+def test_the_order_of_unordered_calls_changes_nothing(called):
+    assert outcome([[f1, f2, g, Call("f", {"x": 3, "y": [1]}), g]], called) == (True, True)
+
+
+def test_every_argument_has_a_reason():
+    found = verdict(
+        [[Call("f", {"a": 1, "b": 2, "c": {"$any": [3], "$optional": True}})]],
+        [Call("f", {"a": 1, "d": 4})],
+    )
+    (pair,) = found.pairs
+    results = {argument.path: argument.result for argument in pair.arguments}
+    assert results == {"a": "equal", "b": "missing", "c": "equal", "d": "extra"}
+
+
+def test_malformed_turns_fail_all_three_and_errors_none():
+    case = Case("a", [{"role": "user", "content": "x"}], [Tool("f")], [[f1]])
+    wrong = judge(case, Sample("a", text="call:f{"), Parse("malformed"))
+    assert (wrong.syntax, wrong.name, wrong.arguments) == (False, False, False)
+    broken = judge(case, Sample("a", error="timeout"), Parse("malformed"))
+    assert (broken.syntax, broken.name, broken.arguments) == (None, None, None)
+
+
+def test_native_calls_say_nothing_about_syntax():
+    case = Case("a", [{"role": "user", "content": "x"}], [Tool("f")], [[f1]])
+    found = judge(case, Sample("a", native_calls=[f1]), Parse("calls", [f1]))
+    assert (found.syntax, found.name, found.arguments) == (None, True, True)
+
+
+def test_an_unknown_matcher_names_the_nearest():
+    with pytest.raises(UsageError, match="did you mean exact"):
+        judge(Case("a", [], [], [[]]), Sample("a"), Parse("abstained"), "exakt")
+
+
+sizes = st.tuples(st.integers(0, 5), st.integers(0, 5))
+
+
+@given(
+    sizes.flatmap(
+        lambda s: st.lists(
+            st.lists(st.integers(0, 9), min_size=s[1], max_size=s[1]), min_size=s[0], max_size=s[0]
+        )
+    )
+)
+def test_the_assignment_is_the_best_of_all(gains):
+    chosen = assign(gains)
+    n_rows, n_columns = len(gains), len(gains[0]) if gains else 0
+    taken = [column for column in chosen if column is not None]
+    assert len(chosen) == n_rows
+    assert len(set(taken)) == len(taken) == min(n_rows, n_columns)
+    gained = sum(gains[row][column] for row, column in enumerate(chosen) if column is not None)
+    columns = [*range(n_columns), *[None] * max(0, n_rows - n_columns)]
+    best = max(
+        sum(gains[row][column] for row, column in enumerate(order) if column is not None)
+        for order in itertools.permutations(columns, n_rows)
+    )
+    assert math.isclose(gained, best)

@@ -1,0 +1,295 @@
+"""Runs: stored once, resumed after any interruption, scored without the model."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import fcbench
+from fcbench import Call, Sample
+from fcbench.backends.python import PythonBackend
+from fcbench.errors import RunError, SuiteError, UsageError
+from fcbench.runs import execute, plan, read_run, score
+
+RIGHT = "<start_function_call>call:show_map{query:<escape>Coit Tower<escape>}<end_function_call>"
+
+MODEL = '''
+"""Stand-in models that tests name on the command line."""
+import hashlib, os, time
+
+def slow(prompts):
+    """Deterministic answers, slowly enough to be killed in the middle."""
+    time.sleep(float(os.environ.get("STAND_IN_SECONDS", "0")))
+    return ["<start_function_call>call:f{h:<escape>%s<escape>}<end_function_call>"
+            % hashlib.sha256(p.encode()).hexdigest() for p in prompts]
+
+def failing(prompts):
+    raise RuntimeError("out of memory")
+
+def silent(prompts):
+    return ["I cannot help with that." for _ in prompts]
+'''
+
+
+@pytest.fixture(autouse=True)
+def stand_in(tmp_path, monkeypatch):
+    (tmp_path / "stand_in.py").write_text(MODEL, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def by_case(folder: Path) -> dict[str, dict]:
+    """Samples by case, without the timing that differs from run to run."""
+    rows = [json.loads(line) for line in (folder / "samples.jsonl").read_text("utf-8").splitlines()]
+    assert len({row["case_id"] for row in rows}) == len(rows), "a sample stands twice"
+    return {row["case_id"]: {k: v for k, v in row.items() if k != "seconds"} for row in rows}
+
+
+def command(*extra: str) -> list[str]:
+    return [
+        sys.executable, "-m", "fcbench", "run", "--model", "python:stand_in:slow", "--suite",
+        "mobile_actions", "--limit", "60", "--batch-size", "4", *extra,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_killed_run_resumes_to_the_same_samples(tmp_path, monkeypatch, seed):
+    subprocess.run(command("--results", "whole"), check=True, capture_output=True)
+    (whole,) = (tmp_path / "whole").glob("*/samples.jsonl")
+    monkeypatch.setenv("STAND_IN_SECONDS", "0.05")
+    rng = random.Random(seed)
+    log = tmp_path / "killed" / whole.parent.name / "samples.jsonl"
+    n_kills = 0
+    while n_kills < 2:
+        process = subprocess.Popen(
+            command("--results", "killed", "--resume"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        had = log.stat().st_size if log.exists() else 0
+        while process.poll() is None and (not log.exists() or log.stat().st_size <= had):
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.2))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "the run ended before it was killed"
+        n_kills += 1
+    # A kill in the middle of a write leaves a torn line; a whole file system buffer hides it here.
+    with log.open("ab") as file:
+        file.write(b'{"case_id": "eval-00')
+    assert 0 < len(log.read_bytes().split(b"\n")) - 1 < 60
+    subprocess.run(command("--results", "killed", "--resume"), check=True, capture_output=True)
+    assert by_case(log.parent) == by_case(whole.parent)
+    assert b"eval-00" in (log.parent / "samples.torn").read_bytes()
+
+
+def run(model="python:stand_in:slow", suite="original_experiment", **options):
+    return fcbench.run(model, suite, **options)
+
+
+def test_nothing_is_written_without_results(tmp_path):
+    before = set(tmp_path.iterdir())
+    made = run()
+    assert len(made.samples) == 5
+    assert made.folder is None
+    assert {path for path in tmp_path.iterdir() if path.name != "__pycache__"} == before
+
+
+def test_a_second_run_begins_anew_and_resume_goes_on(tmp_path):
+    first, second = run(results="r"), run(results="r")
+    assert second.folder == f"{first.folder}-2"
+    log = Path(first.folder) / "samples.jsonl"
+    before = log.read_bytes()
+    assert run(results="r", resume=True).samples == read_run(first.folder).samples
+    assert log.read_bytes() == before
+
+
+def test_the_log_is_plain_and_each_prompt_stands_once():
+    folder = Path(run(results="r").folder)
+    rows = [json.loads(line) for line in (folder / "samples.jsonl").read_text("utf-8").splitlines()]
+    assert all({"case_id", "text"} <= set(row) for row in rows)
+    prompts = [
+        json.loads(line) for line in (folder / "prompts.jsonl").read_text("utf-8").splitlines()
+    ]
+    assert {row["prompt_sha256"] for row in rows} == {row["sha256"] for row in prompts}
+    manifest = json.loads((folder / "run.json").read_text("utf-8"))
+    assert manifest["suite"]["sha256"] == fcbench.load_suite("original_experiment").sha256
+
+
+def test_resume_refuses_a_run_of_another_suite(write_lines, case_row):
+    path = write_lines(case_row())
+    run(suite=path, results="r")
+    write_lines(case_row(id="b"))
+    with pytest.raises(RunError, match=r"a run of another suite \(suite.sha256 differs\)"):
+        run(suite=path, results="r", resume=True)
+
+
+def test_resume_refuses_another_decoding():
+    run(results="r")
+    with pytest.raises(RunError, match=r"decoding.max_new_tokens differs"):
+        run(results="r", resume=True, max_new_tokens=7)
+
+
+def test_a_failure_of_the_machinery_is_not_an_answer():
+    scores = score(run("python:stand_in:failing"))
+    assert scores.n_errors == 5
+    assert scores.outcomes == {"error": 5}
+    assert scores.metrics["syntax_validity"] == (None, None, None, 0)
+    with pytest.raises(RunError, match="RuntimeError: out of memory"):
+        scores.assert_at_least(syntax_validity=0.0)
+
+
+def test_resume_draws_errors_again(tmp_path):
+    made = run(results="r")
+    log = Path(made.folder) / "samples.jsonl"
+    lines = log.read_text("utf-8").splitlines()
+    broken = {**json.loads(lines[2]), "text": "", "error": "timeout"}
+    log.write_text("\n".join([*lines[:2], json.dumps(broken), *lines[3:]]) + "\n", encoding="utf-8")
+    resumed = run(results="r", resume=True)
+    assert [s.error for s in resumed.samples] == [None] * 5
+    assert len(log.read_text("utf-8").splitlines()) == 6
+
+
+@pytest.mark.parametrize("answer", [lambda p: [1] * len(p), lambda p: [], lambda p: [[1]] * len(p)])
+def test_answers_of_the_wrong_kind_are_errors(answer):
+    backend = PythonBackend(answer, "x", 16)
+    made = execute(plan("x", "original_experiment", "chat", None, "greedy", None), backend)
+    assert all(sample.error for sample in made.samples)
+
+
+def test_native_calls_of_a_function_are_matched_but_have_no_syntax():
+    backend = PythonBackend(
+        lambda p: [[Call("show_map", {"query": "Coit Tower"})]] * len(p), "x", 16
+    )
+    scores = score(execute(plan("x", "original_experiment", "chat", None, "greedy", None), backend))
+    assert scores.metrics["syntax_validity"].value is None
+    assert scores.metrics["argument_exact_match"].value == pytest.approx(1 / 5)
+
+
+def test_shuffling_cases_changes_no_score():
+    made = run()
+    shuffled = fcbench.Run(made.manifest, made.cases[::-1], made.samples[2:] + made.samples[:2])
+    assert score(shuffled).metrics == score(made).metrics
+
+
+# Scoring outputs made elsewhere
+
+
+def test_outputs_are_scored_from_a_mapping_from_records_and_from_a_folder():
+    outputs = {case.id: RIGHT for case in fcbench.load_suite("original_experiment").cases}
+    scores = score(outputs, suite="original_experiment")
+    assert scores.metrics["syntax_validity"].value == 1
+    assert scores.metrics["argument_exact_match"] == pytest.approx(
+        (0.2, 0.0362, 0.6245, 5), abs=1e-3
+    )
+    records = [{"id": case_id, "text": text} for case_id, text in outputs.items()]
+    assert score(records, suite="original_experiment").metrics == scores.metrics
+    samples = [Sample(case_id, text=text) for case_id, text in outputs.items()]
+    assert score(samples, suite="original_experiment").metrics == scores.metrics
+    assert score(run(results="r").folder).n_cases == 5
+
+
+def test_a_case_without_an_output_is_an_error_not_a_wrong_answer():
+    scores = score({"map": RIGHT}, suite="original_experiment")
+    assert scores.n_errors == 4
+    assert scores.metrics["argument_exact_match"].n == 1
+
+
+def test_an_output_for_no_case_names_the_nearest():
+    with pytest.raises(UsageError, match="did you mean map"):
+        score({"mapp": RIGHT}, suite="original_experiment")
+    with pytest.raises(UsageError, match="suite="):
+        score({"map": RIGHT})
+
+
+def test_metrics_are_over_the_cases_that_they_are_about():
+    scores = score(run("python:stand_in:silent", "mobile_actions"))
+    assert scores.metrics["abstention"][0::3] == (1.0, 20)
+    assert scores.metrics["syntax_validity"][0::3] == (0.0, 180)
+    assert scores.by_tag["no_call"]["name_match"] == (None, None, None, 0)
+    assert scores.outcomes == {"abstained": 200}
+
+
+def test_to_pandas_has_a_row_a_case():
+    frame = score({"map": RIGHT}, suite="original_experiment").to_pandas()
+    assert list(frame["case_id"]) == [c.id for c in fcbench.load_suite("original_experiment").cases]
+    assert frame.set_index("case_id").loc["map", "argument_exact_match"] == 1.0
+
+
+def test_assert_at_least_is_about_the_lower_bound_and_shows_failing_cases():
+    scores = score(run("python:stand_in:silent", "mobile_actions"))
+    scores.assert_at_least(abstention=0.8)
+    with pytest.raises(AssertionError) as caught:
+        scores.assert_at_least(abstention=0.9, name_match=0.5)
+    message = str(caught.value)
+    assert "abstention 100.0% [83.9%, 100.0%] of 20 is not at least 0.9" in message
+    assert "name_match 0.0%" in message
+    assert "no call was attempted" in message
+    assert "… and 175 more" in message
+    with pytest.raises(UsageError, match="did you mean name_match"):
+        scores.assert_at_least(name_mtch=1)
+
+
+# Plans
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prompt": "raw+x"}, "not a prompt"),
+        ({"limit": 0}, "limit is at least 1"),
+        ({"batch_size": 0}, "batch_size is at least 1"),
+        ({"tags": ("singel",)}, "did you mean single"),
+        ({"decode": "greddy"}, "did you mean greedy"),
+        ({"limt": 3}, "did you mean limit"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(options, message):
+    with pytest.raises(UsageError, match=message):
+        run(**options)
+
+
+def test_a_changed_suite_is_noticed_when_a_run_is_read(write_lines, case_row):
+    path = write_lines(case_row())
+    made = run(suite=path, results="r")
+    write_lines(case_row(id="b"))
+    with pytest.raises(RunError, match="another SHA-256"):
+        read_run(made.folder)
+
+
+def test_few_shot_needs_a_training_file(write_lines, case_row):
+    with pytest.raises(SuiteError, match="no training file"):
+        run(suite=write_lines(case_row()), prompt="raw+2")
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("run.json", "{"), ("run.json", "[]"), ("samples.jsonl", "{}\n"), ("samples.jsonl", "x\n")],
+)
+def test_a_damaged_folder_is_one_clear_error(file, content):
+    folder = Path(run(results="r").folder)
+    (folder / file).write_text(content, encoding="utf-8")
+    with pytest.raises(RunError, match=file):
+        read_run(folder)
+
+
+def test_a_run_folder_never_leaves_the_results(tmp_path):
+    name = plan("../../x", "original_experiment", "chat", "../a", "greedy", "r").name
+    assert "/" not in name
+    assert not name.startswith(".")
+
+
+def test_a_lone_surrogate_survives_the_log(tmp_path):
+    backend = PythonBackend(lambda p: ["\ud800 é"] * len(p), "x", 16)
+    made = execute(plan("x", "original_experiment", "chat", None, "greedy", "r"), backend)
+    assert {sample.text for sample in read_run(made.folder).samples} == {"\ud800 é"}
+
+
+def test_batches_of_the_python_backend_keep_order():
+    backend = PythonBackend(list, "x", 2)
+    made = execute(plan("x", "original_experiment", "bare", None, "greedy", None), backend)
+    assert [s.case_id for s in made.samples] == [c.id for c in made.cases]
