@@ -1,7 +1,6 @@
 # make demo    the base model over two suites: what fcbench prints
 # make test    lint, types, tests; without a model, a few minutes
 # make test-model    the tests that need the packaged Gemma 3 270M
-# make bench   speed, written to results/benchmarks/
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -12,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 demo: .venv/installed-model
 	$(BIN)/python -m fcbench run --model gemma3-270m --prompt chat,raw,bare,raw+3 \
 		--suite original_experiment --suite mobile_actions --limit 40 \
-		--max-new-tokens 96 --results demo-results
+		--max-new-tokens 64 --results demo-results
 
 test: lint types .venv/installed-test
 	$(BIN)/python -m pytest --quiet

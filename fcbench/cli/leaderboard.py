@@ -15,15 +15,22 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
     parser.add_argument("--results", default="results", metavar="DIR", help="default: results/")
+    parser.add_argument(
+        "--insert",
+        metavar="FILE",
+        help="put the tables into a Markdown file, between <!-- leaderboard: begin --> and end",
+    )
     parser.add_argument("--json", action="store_true", help="print rows as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score every stored run, write leaderboard.{md,csv,json} and print the tables."""
+    """Score every stored run, write leaderboard.{md,csv,json}, print the tables."""
     from fcbench.report import leaderboard
 
     results = Path(args.results)
     rows = leaderboard.read_rows(results)
     leaderboard.write(rows, results)
+    if args.insert:
+        leaderboard.insert(rows, Path(args.insert))
     sys.stdout.write(leaderboard.as_json(rows) if args.json else leaderboard.as_text(rows))
     return ERRORS if any(row.n_errors for row in rows) else OK

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fcbench.stats import Estimate
     from fcbench.types import Json
 
+MARKERS = ("<!-- leaderboard: begin -->", "<!-- leaderboard: end -->")
 SHOWN = (*HEADLINE, "abstention")
 
 
@@ -144,7 +145,9 @@ def _metrics_table(rows: Sequence[Row], style: str) -> str:
         ]
         for row in rows
     ]
-    return tabulate(body, header, tablefmt=style, disable_numparse=True)
+    return tabulate(
+        body, header, tablefmt=style, disable_numparse=True, maxcolwidths=_widths(style, header)
+    )
 
 
 def _outcomes_table(rows: Sequence[Row], style: str) -> str:
@@ -155,9 +158,13 @@ def _outcomes_table(rows: Sequence[Row], style: str) -> str:
         [row.model, row.prompt, ", ".join(f"{kind} {n}" for kind, n in row.outcomes.items())]
         for row in rows
     ]
-    return tabulate(
-        body, ["model", "prompt", f"what the {rows[0].n_cases} turns were"], tablefmt=style
-    )
+    header = ["model", "prompt", f"what the {rows[0].n_cases} turns were"]
+    return tabulate(body, header, tablefmt=style, maxcolwidths=_widths(style, header))
+
+
+def _widths(style: str, header: Sequence[str]) -> list[int | None] | None:
+    """Return where a terminal's table breaks lines: long model names. Markdown is not broken."""
+    return None if style == "github" else [28, *[None] * (len(header) - 1)]
 
 
 def cell(estimate: Estimate) -> str:
@@ -182,6 +189,17 @@ def write(rows: Sequence[Row], results: Path) -> None:
         (results / "leaderboard.json").write_text(as_json(rows), encoding="utf-8")
     except OSError as error:
         raise RunError(f"{results}: cannot be written: {error.strerror}") from error
+
+
+def insert(rows: Iterable[Row], file: Path) -> None:
+    """Replace what stands between a Markdown file's leaderboard markers. RunError without them."""
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    before, begin, rest = text.partition(f"{MARKERS[0]}\n")
+    _, end, after = rest.partition(MARKERS[1])
+    if not begin or not end:
+        raise RunError(f"{file}: holds no {MARKERS[0]} … {MARKERS[1]}")
+    table = as_text(rows, "github")
+    file.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
 
 
 def as_json(rows: Iterable[Row]) -> str:

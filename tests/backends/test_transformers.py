@@ -273,3 +273,22 @@ def test_loading_and_answering_raise_no_warning(tiny_model):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fcbench.run(str(tiny_model), "original_experiment", max_new_tokens=2)
+
+
+@pytest.mark.model
+def test_the_packaged_model_in_float32_decodes_as_generate_does_one_at_a_time():
+    loaded = open_model("gemma3-270m", FLOAT32)._loaded
+    cases = fcbench.load_suite("original_experiment").cases[:3]
+    texts = [
+        "<bos>Hi",
+        "<bos>" + " ".join(m["content"] for m in cases[0].messages) * 8,
+        "<bos>One, two,",
+    ]
+    prompts = [loaded.tokenizer.encode(text, add_special_tokens=False) for text in texts]
+    assert max(map(len, prompts)) > loaded.model.config.sliding_window
+    together = greedy(loaded, prompts, Decoding(max_new_tokens=32, stops=STOP_TOKENS))
+    for ids, decoded in zip(prompts, together, strict=True):
+        out = loaded.model.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=32)
+        assert decoded.text == loaded.tokenizer.decode(
+            out[0, len(ids) :], skip_special_tokens=False
+        )

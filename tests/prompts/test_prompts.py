@@ -319,3 +319,14 @@ def test_a_bad_prompt_file_is_one_clear_error(tmp_path, source, message):
 def test_an_unknown_prompt_mode_names_the_nearest(own_style):
     with pytest.raises(UsageError, match="did you mean chat"):
         requests([case_of([])], "caht", own_style)
+
+
+@pytest.mark.model
+def test_the_packaged_models_template_equals_the_wire_format_id_for_id():
+    backend = open_model("gemma3-270m", ModelOptions())
+    style = Style(template=backend.template, bos=backend.bos)
+    cases = [case_of([tool]) for tool in SHAPES.values()] + load_suite("mobile_actions").cases
+    for case, request in zip(cases, requests(cases, "chat", style), strict=True):
+        expected = backend._loaded.tokenizer.encode(assembled(case), add_special_tokens=False)
+        assert backend._encode(request) == expected
+        assert expected.count(2) == 1

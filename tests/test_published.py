@@ -1,0 +1,45 @@
+"""What is published can be made again from what is stored."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from fcbench.report import leaderboard
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results"
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return leaderboard.read_rows(RESULTS)
+
+
+def test_the_stored_runs_give_the_published_leaderboard(rows):
+    assert leaderboard.as_json(rows) == (RESULTS / "leaderboard.json").read_text("utf-8")
+    assert leaderboard.as_csv(rows) == (RESULTS / "leaderboard.csv").read_text("utf-8")
+
+
+def test_the_readme_shows_the_stored_runs(rows, tmp_path):
+    copy = tmp_path / "README.md"
+    readme = (ROOT / "README.md").read_text("utf-8")
+    copy.write_text(
+        re.sub(r"(?s)(leaderboard: begin -->\n).*(<!-- lead)", r"\1\2", readme), encoding="utf-8"
+    )
+    leaderboard.insert(rows, copy)
+    assert copy.read_text("utf-8") == readme
+
+
+def test_every_published_run_holds_a_sample_for_each_case(rows):
+    for row in rows:
+        samples = (RESULTS / row.run / "samples.jsonl").read_text("utf-8").splitlines()
+        assert len({json.loads(line)["case_id"] for line in samples}) == row.n_cases
+        assert row.n_errors == 0
+
+
+def test_rows_of_the_packaged_model_say_what_was_done_to_its_weights(rows):
+    packaged = [row for row in rows if row.model.startswith("gemma3-270m")]
+    assert packaged
+    assert all("dequantised from Q4_K_M" in row.model for row in packaged)
