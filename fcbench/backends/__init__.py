@@ -1,6 +1,7 @@
 """Prompts -> samples. One file a backend; its name is the prefix of model names.
 
-A backend's module has `open_model(name, options) -> Backend`; see fcbench.types.Backend.
+A backend's module has `open_model(name, options) -> Backend`, see fcbench.types.Backend, and
+`check_model(name, options)`, which raises what can be known to be wrong without loading.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import msgspec
 from fcbench import registry
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from fcbench.types import Backend
 
 DEFAULT = "transformers"
@@ -38,9 +41,17 @@ def open_model(name: str, options: ModelOptions | None = None) -> Backend:
     folder, or the packaged "gemma3-270m". UsageError for an unknown prefix, ModelError for a model
     that cannot be loaded, MissingExtra when its backend's package is absent.
     """
-    prefix = re.match(r"([a-z]+):", name)
-    known = prefix is not None and not Path(name).exists()
-    backend = prefix.group(1) if prefix is not None and known else DEFAULT
-    target = name.removeprefix(f"{backend}:")
-    module = registry.load("backends", backend)
+    module, target = _module_and_target(name)
     return cast("Backend", module.open_model(target, options or ModelOptions()))
+
+
+def check_model(name: str, options: ModelOptions) -> None:
+    """Raise what open_model would, as far as that can be known without loading the model."""
+    module, target = _module_and_target(name)
+    module.check_model(target, options)
+
+
+def _module_and_target(name: str) -> tuple[ModuleType, str]:
+    prefix = re.match(r"([a-z]+):", name)
+    backend = prefix.group(1) if prefix is not None and not Path(name).exists() else DEFAULT
+    return registry.load("backends", backend), name.removeprefix(f"{backend}:")

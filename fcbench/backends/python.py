@@ -20,15 +20,26 @@ if TYPE_CHECKING:
 
 def open_model(name: str, options: ModelOptions) -> PythonBackend:
     """Return the backend of `module:function`. ModelError if there is no such function."""
+    return PythonBackend(_function(name), name, options.batch_size)
+
+
+def check_model(name: str, options: ModelOptions) -> None:
+    """Raise ModelError if there is no such function."""
+    del options  # none has a meaning here that could be wrong
+    _function(name)
+
+
+def _function(name: str) -> Callable[[list[str]], Sequence[Any]]:
     module_name, _, function_name = name.partition(":")
     # As with `python -m`: modules beside the user's own work are found.
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        function = getattr(importlib.import_module(module_name), function_name)
+        found = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ModelError(f"python:{name}: {error}", hint="python:MODULE:FUNCTION") from error
-    return PythonBackend(function, name, options.batch_size)
+    function: Callable[[list[str]], Sequence[Any]] = found
+    return function
 
 
 class PythonBackend:

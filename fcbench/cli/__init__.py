@@ -11,9 +11,12 @@ import argparse
 import importlib
 import os
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from fcbench.errors import FcbenchError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 COMMANDS = {
     "run": "run models over suites and print a leaderboard",
@@ -43,31 +46,55 @@ def main(argv: list[str] | None = None) -> int:
         epilog="Try: python -m fcbench run --model gemma3-270m --suite original_experiment",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    subparsers = {
+        name: commands.add_parser(name, help=purpose, description=purpose)
+        for name, purpose in COMMANDS.items()
+    }
     chosen = arguments[0] if arguments and arguments[0] in COMMANDS else None
-    for name, purpose in COMMANDS.items():
-        sub = commands.add_parser(name, help=purpose, description=purpose)
-        if name == chosen:  # only the command that runs is imported
-            importlib.import_module(f"fcbench.cli.{name}").add(sub)
-    if arguments and not arguments[0].startswith("-") and chosen is None:
-        hint = nearest(arguments[0], COMMANDS)
-        sys.stderr.write(f"python -m fcbench: no such command: {arguments[0]}\nhint: {hint}\n")
-        return USAGE
-    args = parser.parse_args(arguments)
     if chosen is None:
+        if arguments and not arguments[0].startswith("-"):
+            return _unknown("command", arguments[0], COMMANDS)
+        parser.parse_args(arguments)
         parser.print_help()
         return OK
+    # Only the command that runs is imported.
+    importlib.import_module(f"fcbench.cli.{chosen}").add(subparsers[chosen])
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        known = [s for a in subparsers[chosen]._actions for s in a.option_strings]  # noqa: SLF001  argparse has no other way
+        return _unknown("option", unknown[0].split("=")[0], known)
     return _guarded(chosen, args)
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> int:
+    sys.stderr.write(f"python -m fcbench: no such {kind}: {name}\nhint: {nearest(name, known)}\n")
+    return USAGE
+
+
+def _say_plainly() -> None:
+    """Let warnings and fcbench's own log be one line each on stderr."""
+    import logging
+    import warnings
+
+    def one_line(message: Warning | str, *_: object, **__: object) -> str:
+        return f"warning: {message}\n"
+
+    warnings.formatwarning = one_line
+    log = logging.getLogger("fcbench")
+    log.addHandler(logging.StreamHandler())
+    log.setLevel(logging.INFO)
 
 
 def _guarded(command: str, args: argparse.Namespace) -> int:
     module = importlib.import_module(f"fcbench.cli.{command}")
+    _say_plainly()
     try:
         return int(module.run(args))
     except FcbenchError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return USAGE
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; samples so far are kept, go on with --resume\n")
+        sys.stderr.write("interrupted\n")
         return INTERRUPTED
     except BrokenPipeError:
         # The reader went away (| head). Python would complain once more when it flushes at exit.

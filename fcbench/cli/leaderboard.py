@@ -28,7 +28,8 @@ def run(args: argparse.Namespace) -> int:
     from fcbench.report import leaderboard
 
     results = Path(args.results)
-    rows = leaderboard.read_rows(results)
+    rows, left_out = leaderboard.read_rows(results)
+    sys.stderr.writelines(f"left out: {line}\n" for line in left_out)
     leaderboard.write(rows, results)
     if args.insert:
         leaderboard.insert(rows, Path(args.insert))

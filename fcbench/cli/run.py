@@ -85,28 +85,32 @@ def run(args: argparse.Namespace) -> int:
     from fcbench.runs import score
 
     rows, scored = [], []
+    results = Path(args.results)
     for made in _runs(args):
         scores = score(made)
         seconds = [s.seconds for s in made.samples if s.seconds is not None]
         rows.append(leaderboard.row_of(Path(made.folder or "").name, scores, seconds))
         scored.append(scores)
-    results = Path(args.results)
-    leaderboard.write(leaderboard.read_rows(results), results)
     sys.stdout.write(leaderboard.as_json(rows) if args.json else leaderboard.as_text(rows))
+    stored, left_out = leaderboard.read_rows(results)
+    leaderboard.write(stored, results)
+    sys.stderr.writelines(f"left out of the leaderboard: {line}\n" for line in left_out)
     return _verdict(scored, dict(args.fail_under))
 
 
 def _runs(args: argparse.Namespace) -> Iterator[Run]:
     """Yield a run for each combination; a model is loaded once for all of its runs."""
-    from fcbench.backends import ModelOptions, open_model
+    from fcbench.backends import ModelOptions, check_model, open_model
     from fcbench.runs import execute
 
-    for model in args.model:
-        plans = list(
-            _plans(args, model)
-        )  # every suite and option is checked before the model loads
-        backend = open_model(model, ModelOptions(args.adapter, args.dtype, args.batch_size))
-        for plan in plans:
+    options = ModelOptions(args.adapter, args.dtype, args.batch_size)
+    # All that can be wrong is found before the first model is loaded, not hours into the run.
+    plans = {model: list(_plans(args, model)) for model in args.model}
+    for model in plans:
+        check_model(model, options)
+    for model, of_model in plans.items():
+        backend = open_model(model, options)
+        for plan in of_model:
             yield execute(plan, backend)
 
 

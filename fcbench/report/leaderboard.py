@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fcbench.errors import RunError
+from fcbench.errors import FcbenchError, RunError
 from fcbench.metrics import HEADLINE
 from fcbench.runs import read_run, score
 
@@ -80,11 +80,20 @@ def model_label(model: dict[str, Json]) -> str:
     return f"{label} ({', '.join(notes)})" if notes else label
 
 
-def read_rows(results: Path) -> list[Row]:
-    """Return a row for the newest run of each kind in a results folder. RunError if none."""
+def read_rows(results: Path) -> tuple[list[Row], list[str]]:
+    """Return a row for the newest run of each kind, and a line for each run that is left out.
+
+    A run is left out when it cannot be read or its suite has changed since. RunError when there
+    is no row.
+    """
     newest: dict[tuple[str, ...], Row] = {}
+    left_out = []
     for manifest in sorted(results.glob("*/run.json")):
-        run = read_run(manifest.parent)
+        try:
+            run = read_run(manifest.parent)
+        except FcbenchError as error:
+            left_out.append(error.message)
+            continue
         row = row_of(
             manifest.parent.name,
             score(run),
@@ -94,8 +103,11 @@ def read_rows(results: Path) -> list[Row]:
         if kind not in newest or newest[kind].started_at <= row.started_at:
             newest[kind] = row
     if not newest:
-        raise RunError(f"{results}: holds no run", hint="python -m fcbench run --results …")
-    return list(newest.values())
+        raise RunError(
+            f"{results}: holds no run that can be read",
+            hint="; ".join(left_out) or "python -m fcbench run --results …",
+        )
+    return list(newest.values()), left_out
 
 
 def tables(rows: Iterable[Row]) -> dict[str, list[Row]]:

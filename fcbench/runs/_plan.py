@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import msgspec
 
+from fcbench import registry
 from fcbench.errors import UsageError, nearest
+from fcbench.formats import grammar_of
+from fcbench.prompts import few_shot
 from fcbench.suite import Suite, load_suite
 
 if TYPE_CHECKING:
@@ -97,7 +100,10 @@ def plan(  # noqa: PLR0913  the signature of fcbench.run
     results: str | Path | None,
     **options: Unpack[Options],
 ) -> Plan:
-    """Return a checked plan. UsageError for a value that cannot be, SuiteError for the suite."""
+    """Return a checked plan: what can be wrong is found here, before any model is loaded.
+
+    UsageError for a value that cannot be, SuiteError for the suite, FormatError for the grammar.
+    """
     for unknown in sorted(set(options) - set(Options.__annotations__)):
         raise UsageError(
             f"no such option: {unknown}", hint=nearest(unknown, Options.__annotations__)
@@ -127,6 +133,13 @@ def plan(  # noqa: PLR0913  the signature of fcbench.run
             raise UsageError(f"{name} is at least {least}, got {getattr(made, name)}")
     if decode not in DECODE_MODES:
         raise UsageError(f"no such decoding: {decode}", hint=nearest(decode, DECODE_MODES))
+    grammar_of(made.format)
+    if made.prompt_file is None:
+        registry.load("prompts", made.prompt)
+    elif not Path(made.prompt_file).is_file():
+        raise UsageError(f"{made.prompt_file}: no such prompt file")
+    if made.few_shot:
+        few_shot(loaded.training_cases(), loaded.cases, made.few_shot, made.seed)
     return made
 
 

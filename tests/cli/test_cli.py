@@ -224,10 +224,11 @@ def bad_inputs(tmp_path: Path, case_row) -> dict[str, tuple[list[str], str]]:
         "bad threshold": ([*RUN, "--fail-under", "name_match=2"], "expected a share between 0 and 1, got 2"),
         "unknown format": (["parse", "t.txt", "--format", "functiongema"], "no such name among formats"),
         "unknown function": ([*RUN[:2], "python:cli_model:nothing", *RUN[3:]], "python:cli_model:nothing"),
+        "unknown option": (["parse", "--mdoe", "strict"], "no such option: --mdoe"),
         "unknown command": (["rnu"], "no such command: rnu"),
         "missing file": (["parse", "none.txt"], "none.txt: cannot be read"),
         "not a run": (["score", "results/none"], "run.json: cannot be read"),
-        "no runs": (["leaderboard", "--results", "none"], "none: holds no run"),
+        "no runs": (["leaderboard", "--results", "none"], "none: holds no run that can be read"),
         "two ways to say examples": ([*RUN, "--few-shot", "2", "--prompt", "raw+3"], "both say how many examples"),
         "wrong output line": (["score", suite("o", "[]"), "--suite", "original_experiment"], "o.jsonl:1: $: expected object"),
     }  # fmt: skip
@@ -251,6 +252,26 @@ def test_resuming_the_results_of_another_suite_is_refused(write_lines, case_row)
     assert done.returncode == 2
     assert "is a run of another suite (suite.sha256 differs)" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_every_model_is_checked_before_the_first_one_runs(capsys, tmp_path):
+    code, _, err = run(capsys, *RUN, "--model", "./nowhere")
+    assert (code, err.splitlines()[0]) == (2, "ModelError: ./nowhere: no such model folder")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_stored_run_whose_suite_changed_is_left_out_and_named(capsys, write_lines, case_row):
+    path = str(write_lines(case_row()))
+    arguments = ("run", "--model", "python:cli_model:answer", "--suite", path)
+    assert run(capsys, *arguments)[0] == 0
+    write_lines(case_row(id="b"))
+    code, out, err = run(capsys, *arguments, "--json")
+    assert code == 0
+    assert len(json.loads(out)) == 1
+    assert "left out of the leaderboard: results/" in err
+    code, out, err = run(capsys, "leaderboard", "--json")
+    assert [row["run"][-2:] for row in json.loads(out)] == ["-2"]
+    assert "its suite cases has another SHA-256 now" in err
 
 
 def test_no_command_says_what_to_do(capsys):

@@ -87,6 +87,24 @@ def test_a_killed_run_resumes_to_the_same_samples(tmp_path, monkeypatch, seed):
     assert b"eval-00" in (log.parent / "samples.torn").read_bytes()
 
 
+def test_a_killed_run_of_a_real_model_resumes_to_the_same_samples(tmp_path, tiny_model):
+    arguments = [
+        sys.executable, "-m", "fcbench", "run", "--model", str(tiny_model), "--suite",
+        "mobile_actions", "--limit", "24", "--batch-size", "3", "--max-new-tokens", "24", "--resume",
+    ]  # fmt: skip
+    subprocess.run([*arguments, "--results", "whole"], check=True, capture_output=True)
+    (whole,) = (tmp_path / "whole").glob("*/samples.jsonl")
+    log = tmp_path / "killed" / whole.parent.name / "samples.jsonl"
+    process = subprocess.Popen([*arguments, "--results", "killed"], stdout=-3, stderr=-3)
+    while process.poll() is None and not log.exists():
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it was killed"
+    assert 0 < len(by_case(log.parent)) < 24
+    subprocess.run([*arguments, "--results", "killed"], check=True, capture_output=True)
+    assert by_case(log.parent) == by_case(whole.parent)
+
+
 def run(model="python:stand_in:slow", suite="original_experiment", **options):
     return fcbench.run(model, suite, **options)
 

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from fcbench.backends.transformers._decode import Decoded, greedy
-from fcbench.backends.transformers._load import load
+from fcbench.backends.transformers._load import check, load
 from fcbench.errors import ModelError
 from fcbench.types import Sample
 
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 def open_model(name: str, options: ModelOptions) -> TransformersBackend:
     """Return the backend of a hub name, a folder or the packaged gemma3-270m."""
     return TransformersBackend(load(name, options), options.batch_size)
+
+
+def check_model(name: str, options: ModelOptions) -> None:
+    """Raise what is wrong with a folder, a dtype or an adapter's folder."""
+    check(name, options)
 
 
 class TransformersBackend:

@@ -77,6 +77,7 @@ def load(name: str, options: ModelOptions) -> Loaded:
     Raises ModelError for a missing folder, a model that cannot be loaded, and an adapter that
     does not fit; UsageError for an unknown dtype. An adapter that changes no logit warns.
     """
+    check(name, options)
     dtype = _dtype(options.dtype)
     folder = _locate(name)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -123,25 +124,29 @@ def load(name: str, options: ModelOptions) -> Loaded:
     )
 
 
+def check(name: str, options: ModelOptions) -> None:
+    """Raise ModelError or UsageError for what is wrong without a model being loaded."""
+    _dtype(options.dtype)
+    if options.adapter is not None:
+        _adapter_files(options.adapter)
+    path = Path(name).expanduser()
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise ModelError(f"{name}: holds no config.json", hint="a folder made by save_pretrained")
+    is_hub_name = name.count("/") == 1 and not name.startswith((".", "/", "~"))
+    if not (path.is_dir() or is_hub_name or name == packaged.NAME):
+        hint = nearest(name, [packaged.NAME]) if "/" not in name else None
+        raise ModelError(
+            f"{name}: no such model folder", hint or "a folder, OWNER/NAME, or gemma3-270m"
+        )
+
+
 def _locate(name: str) -> str:
     """Return what from_pretrained takes: a folder, or a hub name for it to find."""
     if name == packaged.NAME:
         source = files("fcbench.formats") / "functiongemma.jinja"
         return str(packaged.prepare(source.read_text(encoding="utf-8")))
     path = Path(name).expanduser()
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ModelError(
-                f"{name}: holds no config.json", hint="a folder made by save_pretrained"
-            )
-        return str(path)
-    is_hub_name = name.count("/") == 1 and not name.startswith((".", "/", "~"))
-    if not is_hub_name:
-        hint = nearest(name, [packaged.NAME]) if "/" not in name else None
-        raise ModelError(
-            f"{name}: no such model folder", hint or "a folder, OWNER/NAME, or gemma3-270m"
-        )
-    return name
+    return str(path) if path.is_dir() else name
 
 
 def _dtype(name: str) -> str:
@@ -206,11 +211,7 @@ def _apply_adapter(model: Any, tokenizer: Any, adapter: str) -> tuple[Any, dict[
         from peft import PeftModel, get_peft_model_state_dict
     except ImportError as error:
         raise MissingExtra("peft", "train") from error
-    folder = Path(adapter).expanduser()
-    weights = folder / "adapter_model.safetensors"
-    for needed in (folder / "adapter_config.json", weights):
-        if not needed.is_file():
-            raise ModelError(f"{adapter}: no adapter here: {needed.name} is missing")
+    folder, weights = _adapter_files(adapter)
     base = _probe_logits(model, tokenizer)
     try:
         with warnings.catch_warnings(record=True) as said:
@@ -237,11 +238,21 @@ def _apply_adapter(model: Any, tokenizer: Any, adapter: str) -> tuple[Any, dict[
             stacklevel=2,
         )
     return adapted, {
-        "name": folder.name,
-        "sha256": _sha256_of(adapter, "adapter_*"),
+        "name": adapter,
+        "sha256": _sha256_of(str(folder), "adapter_*"),
         "max_logit_difference": difference,
         "active": difference > 0,
     }
+
+
+def _adapter_files(adapter: str) -> tuple[Path, Path]:
+    """Return an adapter's folder and weights. ModelError if either file of it is missing."""
+    folder = Path(adapter).expanduser()
+    weights = folder / "adapter_model.safetensors"
+    for needed in (folder / "adapter_config.json", weights):
+        if not needed.is_file():
+            raise ModelError(f"{adapter}: no adapter here: {needed.name} is missing")
+    return folder, weights
 
 
 def _n_tensors(path: Path) -> int:
