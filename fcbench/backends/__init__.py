@@ -23,7 +23,7 @@ DEFAULT = "transformers"
 
 
 class ModelOptions(msgspec.Struct, frozen=True):
-    """How to load a model. Backends ignore what has no meaning for them.
+    """How to load a model. A backend refuses an adapter that it cannot apply.
 
     `dtype` is "auto" (bfloat16 where the processor computes it fast, else float32), "float32",
     "bfloat16" or "float16"; `batch_size` the number of prompts answered together.

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fcbench.errors import ModelError
+from fcbench.errors import ModelError, UsageError
 from fcbench.types import Call, ChatTemplate, Sample
 
 if TYPE_CHECKING:
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 def open_model(name: str, options: ModelOptions) -> PythonBackend:
     """Return the backend of `module:function`. ModelError if there is no such function."""
+    check_model(name, options)
     return PythonBackend(_function(name), name, options.batch_size)
 
 
 def check_model(name: str, options: ModelOptions) -> None:
-    """Raise ModelError if there is no such function."""
-    del options  # none has a meaning here that could be wrong
+    """Raise ModelError if there is no such function, UsageError for an adapter on it."""
+    if options.adapter is not None:
+        raise UsageError(f"python:{name}: a function takes no adapter")
     _function(name)
 
 

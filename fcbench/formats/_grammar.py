@@ -64,8 +64,8 @@ class Grammar:
                 import_paths=[str(path.parent)],
                 source_path=str(path),
             )
-        except OSError as error:
-            raise FormatError(f"{path}: cannot be read: {error.strerror}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise FormatError(f"{path}: cannot be read: {error}") from error
         except (LarkError, re.error) as error:
             first = " ".join(str(error).split())
             raise FormatError(

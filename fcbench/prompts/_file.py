@@ -26,8 +26,8 @@ def render(case: Case, examples: Sequence[Case], style: Style) -> str:
     path = str(style.prompt_file)
     try:
         template = compile_template(Path(path).read_text(encoding="utf-8"), path)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from error
     try:
         return template.render(
             bos=style.bos,

@@ -19,12 +19,19 @@ def read_run(path: str | Path) -> Run:
     """
     folder = RunFolder(Path(path))
     manifest = folder.manifest()
-    described = manifest.get("suite", {})
-    suite = load_suite(described.get("source", ""))
-    if suite.sha256 != described.get("sha256"):
+    try:
+        described = manifest["suite"]
+        source, sha256 = described["source"], described["sha256"]
+        tags, limit = described["tags"], described["limit"]
+    except (KeyError, TypeError) as error:
+        raise RunError(
+            f"{folder.path / 'run.json'}: no manifest of a run: {error} is missing"
+        ) from error
+    suite = load_suite(source)
+    if suite.sha256 != sha256:
         raise RunError(
             f"{folder.path}: its suite {suite.name} has another SHA-256 now",
             hint="restore the suite's file that the run was made with, or run again",
         )
-    cases = select(suite, described["tags"], described["limit"])
+    cases = select(suite, tags, limit)
     return Run(manifest, cases, latest(folder.samples()), str(folder.path))

@@ -113,7 +113,7 @@ def _read_manifest(toml: Path) -> _Manifest:
         return msgspec.convert(tomllib.loads(toml.read_text(encoding="utf-8")), _Manifest)
     except FileNotFoundError as error:
         raise SuiteError(f"{toml}: no such file", hint="a suite folder holds suite.toml") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SuiteError(f"{toml}: not TOML: {error}") from error
     except msgspec.ValidationError as error:
         raise SuiteError(f"{toml}: {_rows.located(error)}") from error

@@ -205,6 +205,8 @@ def bad_inputs(tmp_path: Path, case_row) -> dict[str, tuple[list[str], str]]:
     def over(path: str) -> list[str]:
         return ["run", "--model", "python:cli_model:answer", "--suite", path]
 
+    latin = str(tmp_path / "latin.txt")
+    Path(latin).write_bytes(b"caf\xe9")
     conflict = tmp_path / "functiongemma-conflict.lark"
     conflict.write_text('turn: a | b\na: "x"\nb: "x"\n', encoding="utf-8")
     (tmp_path / "t.txt").write_text("x", encoding="utf-8")
@@ -224,6 +226,9 @@ def bad_inputs(tmp_path: Path, case_row) -> dict[str, tuple[list[str], str]]:
         "bad threshold": ([*RUN, "--fail-under", "name_match=2"], "expected a share between 0 and 1, got 2"),
         "unknown format": (["parse", "t.txt", "--format", "functiongema"], "no such name among formats"),
         "unknown function": ([*RUN[:2], "python:cli_model:nothing", *RUN[3:]], "python:cli_model:nothing"),
+        "output that is not UTF-8": (["score", latin, "--suite", "original_experiment"], "latin.txt: cannot be read"),
+        "prompt file that is not UTF-8": ([*RUN, "--prompt-file", latin], "latin.txt: cannot be read"),
+        "adapter on a function": ([*RUN, "--adapter", "x"], "a function takes no adapter"),
         "unknown option": (["parse", "--mdoe", "strict"], "no such option: --mdoe"),
         "unknown command": (["rnu"], "no such command: rnu"),
         "missing file": (["parse", "none.txt"], "none.txt: cannot be read"),

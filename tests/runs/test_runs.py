@@ -286,7 +286,13 @@ def test_few_shot_needs_a_training_file(write_lines, case_row):
 
 @pytest.mark.parametrize(
     ("file", "content"),
-    [("run.json", "{"), ("run.json", "[]"), ("samples.jsonl", "{}\n"), ("samples.jsonl", "x\n")],
+    [
+        ("run.json", "{"),
+        ("run.json", "[]"),
+        ("run.json", "{}"),
+        ("samples.jsonl", "{}\n"),
+        ("samples.jsonl", "x\n"),
+    ],
 )
 def test_a_damaged_folder_is_one_clear_error(file, content):
     folder = Path(run(results="r").folder)
