@@ -21,18 +21,19 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def fcbench_run() -> Callable[..., Scores]:
-    """Return a function with the arguments of fcbench.run that returns scores.
+    """Return a function that takes what fcbench.run takes and returns scores.
 
     A run is made once per session, however many tests ask for it.
     """
     made: dict[tuple[tuple[str, str], ...], Scores] = {}
 
-    def run_and_score(**arguments: Any) -> Scores:
+    def run_and_score(model: str, suite: str, prompt: str = "chat", **options: Any) -> Scores:
+        arguments = {"model": model, "suite": suite, "prompt": prompt, **options}
         key = tuple(sorted((name, repr(value)) for name, value in arguments.items()))
         if key not in made:
             import fcbench
 
-            made[key] = fcbench.score(fcbench.run(**arguments))
+            made[key] = fcbench.score(fcbench.run(model, suite, prompt, **options))
         return made[key]
 
     return run_and_score

@@ -208,18 +208,24 @@ class Backend(Protocol):
     """A model that answers prompts, batch by batch.
 
     `template` is the model's own chat template, or None; `bos` the token that its prompts begin
-    with ("" for none). `manifest` is what a run records of it.
+    with ("" for none). `manifest` is what a run records of it. `has_answered` is whether it ever
+    gave an answer, also before a run was resumed: until then a batch that fails whole may be
+    taken for a model that cannot answer at all.
     """
 
     template: ChatTemplate | None
     bos: str
     manifest: dict[str, Json]
+    has_answered: bool
 
     def batches(self, requests: Sequence[Request]) -> list[list[Request]]:
         """Return all requests in batches; the same requests give the same batches."""
 
     def answer(self, batch: Sequence[Request], decoding: Decoding) -> list[Sample]:
-        """Return one sample a request, in order; its own failures are samples with `error`."""
+        """Return one sample a request, in order; its own failures are samples with `error`.
+
+        A BackendError makes the whole batch errors; any other exception ends the run.
+        """
 
 
 class Run(Record, frozen=True):

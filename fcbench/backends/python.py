@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from fcbench.errors import ModelError, UsageError
 from fcbench.types import Call, ChatTemplate, Sample
@@ -38,8 +41,12 @@ def _function(name: str) -> Callable[[list[str]], Sequence[Any]]:
         sys.path.insert(0, str(Path.cwd()))
     try:
         found = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ModelError(f"python:{name}: {error}", hint="python:MODULE:FUNCTION") from error
+    # The boundary to a user's module: importing it may raise anything.
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise ModelError(f"python:{name}: {what}", hint="python:MODULE:FUNCTION") from error
+    if not callable(found):
+        raise ModelError(f"python:{name}: not a function but {type(found).__name__}")
     function: Callable[[list[str]], Sequence[Any]] = found
     return function
 
@@ -49,6 +56,7 @@ class PythonBackend:
 
     template: ChatTemplate | None = None
     bos = "<bos>"
+    has_answered = False
 
     def __init__(
         self, function: Callable[[list[str]], Sequence[Any]], name: str, batch_size: int
@@ -82,10 +90,15 @@ class PythonBackend:
 def _judge_type(request: Request, answer: Any, seconds: float) -> Sample:
     if isinstance(answer, str):
         return _sample(request, text=answer, seconds=seconds)
-    if isinstance(answer, list) and all(isinstance(call, Call) for call in answer):
-        return _sample(request, native_calls=answer, seconds=seconds)
-    kind = type(answer).__name__
-    return _sample(request, error=f"TypeError: expected str or a list of Call, got {kind}")
+    if not isinstance(answer, list) or not all(isinstance(call, Call) for call in answer):
+        kind = type(answer).__name__
+        return _sample(request, error=f"TypeError: expected str or a list of Call, got {kind}")
+    try:  # what cannot be stored must not end the run when it is written
+        stored = json.loads(json.dumps([[call.name, call.arguments] for call in answer]))
+        calls = msgspec.convert(stored, list[tuple[str, dict[str, Any]]])
+    except (TypeError, ValueError, RecursionError) as error:
+        return _sample(request, error=f"not calls of JSON values: {error}")
+    return _sample(request, native_calls=[Call(*call) for call in calls], seconds=seconds)
 
 
 def _sample(request: Request, **fields: Any) -> Sample:

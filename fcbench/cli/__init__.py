@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -80,6 +81,10 @@ def _say_plainly() -> None:
         return f"warning: {message}\n"
 
     warnings.formatwarning = one_line
+    # This process is ours: print whatever a model wrote, lone surrogates and huge integers too.
+    sys.set_int_max_str_digits(0)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     log = logging.getLogger("fcbench")
     log.addHandler(logging.StreamHandler())
     log.setLevel(logging.INFO)

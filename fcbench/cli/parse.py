@@ -59,7 +59,10 @@ def _as_json(parsed: Parse) -> str:
 
 def _as_text(text: str, parsed: Parse) -> str:
     lines: list[str] = [parsed.outcome]
-    lines += [f"  {c.name} {json.dumps(c.arguments, ensure_ascii=False)}" for c in parsed.calls]
+    lines += [
+        _visible(f"  {call.name} {json.dumps(call.arguments, ensure_ascii=False)}")
+        for call in parsed.calls
+    ]
     lines += [f"  repaired: {repair}" for repair in parsed.repairs]
     if parsed.failure is not None:
         lines += ["", *_caret(text, parsed.failure), ""]

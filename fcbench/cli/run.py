@@ -38,7 +38,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     which.add_argument(
         "--prompt",
-        default="chat",
         metavar="MODE[,MODE…]",
         help="chat, raw, bare; raw+3 shows three solved examples first (default: chat)",
     )
@@ -101,13 +100,14 @@ def run(args: argparse.Namespace) -> int:
 def _runs(args: argparse.Namespace) -> Iterator[Run]:
     """Yield a run for each combination; a model is loaded once for all of its runs."""
     from fcbench.backends import ModelOptions, check_model, open_model
-    from fcbench.runs import execute
+    from fcbench.runs import execute, make_folder
 
     options = ModelOptions(args.adapter, args.dtype, args.batch_size)
-    # All that can be wrong is found before the first model is loaded, not hours into the run.
+    # What can be known to be wrong is found before the first model loads, not hours later.
     plans = {model: list(_plans(args, model)) for model in args.model}
     for model in plans:
         check_model(model, options)
+    make_folder(Path(args.results))
     for model, of_model in plans.items():
         backend = open_model(model, options)
         for plan in of_model:
@@ -118,7 +118,9 @@ def _plans(args: argparse.Namespace, model: str) -> Iterator[Plan]:
     from fcbench.errors import UsageError
     from fcbench.runs import plan
 
-    prompts = ["file"] if args.prompt_file else args.prompt.split(",")
+    if args.prompt_file and args.prompt:
+        raise UsageError("--prompt and --prompt-file both say how to ask", hint="use one of them")
+    prompts = ["file"] if args.prompt_file else (args.prompt or "chat").split(",")
     if args.few_shot and any("+" in prompt for prompt in prompts):
         raise UsageError("--few-shot and MODE+K both say how many examples", hint="use one of them")
     for suite in args.suite or ["mobile_actions"]:

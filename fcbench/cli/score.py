@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcbench.cli import ERRORS, MISSED, OK
@@ -38,9 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Score and print."""
     from fcbench.runs import score
 
-    source = Path(args.run)
-    outputs = _read_outputs(source) if source.is_file() else source
-    scores = score(outputs, args.suite, args.format, args.matcher)
+    scores = score(args.run, args.suite, args.format, args.matcher)
     sys.stdout.write(_as_json(scores) if args.json else _as_text(scores))
     missed = scores.missed(dict(args.fail_under))
     sys.stderr.writelines(f"missed: {line}\n" for line in missed)
@@ -48,29 +45,6 @@ def run(args: argparse.Namespace) -> int:
         sys.stderr.write(f"{scores.n_errors} of {scores.n_cases} cases have no answer\n")
         return ERRORS
     return MISSED if missed else OK
-
-
-def _read_outputs(path: Path) -> list[dict[str, object]]:
-    from fcbench.errors import UsageError
-
-    outputs = []
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from error
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UsageError(
-                f"{path}:{number}: not JSON: {error.msg} at column {error.colno}"
-            ) from error
-        if not isinstance(record, dict):
-            raise UsageError(f"{path}:{number}: $: expected object")
-        outputs.append(record)
-    return outputs
 
 
 def _as_text(scores: Scores) -> str:

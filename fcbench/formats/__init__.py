@@ -57,11 +57,11 @@ def parse(
     ending = _first(wire.stops, text)
     turn = text if ending is None else text[:ending]
     if not _without(wire.padding, turn).strip():
-        return Parse("malformed", failure=empty_output(wire))
+        return Parse("malformed", failure=empty_output(wire, turn))
     calls = grammar.calls(turn)
     if calls is not None:
         return Parse("calls", calls)
-    if not wire.attempt.search(turn):
+    if not wire.attempts_call(turn):
         return Parse("abstained")
     if mode == "lenient":
         repairing = Repairing(wire, grammar, turn)

@@ -23,6 +23,7 @@ SHOWN = 40  # characters of what was found that a message repeats
 BRACKETS = "{}[]()"
 QUOTES = "\"'`\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}"
 _WORD = re.compile(r"""[^\s{}\[\]()<>,:"']+""")
+_NAME_RUN = re.compile(r"""[^\s{}\[\]()<>,"']+""")
 _SPACE = re.compile(r"\s+")
 _NUMBER_LIKE = re.compile(
     r"[0-9.eE+-]*[0-9][0-9.eE+-]*|[+.-]+|[+-]?(?:nan|NaN|NAN|inf|Infinity|INF)"
@@ -37,8 +38,8 @@ _VALUES = frozenset({"_ESCAPE", "NUMBER", "TRUE", "FALSE", "NULL", "_LBRACE", "_
 class Wire:
     """The tokens of a format of FunctionGemma's kind.
 
-    `stops` end the turn, `controls` may never stand in a string, `padding` is no answer, and
-    `attempt` matches in a turn that attempts a call.
+    `stops` end the turn, `controls` may never stand in a string, `padding` is no answer, and a
+    turn that holds one of `openers` attempts a call.
     """
 
     start: str
@@ -49,7 +50,18 @@ class Wire:
     stops: tuple[str, ...]
     controls: tuple[str, ...]
     padding: tuple[str, ...]
-    attempt: re.Pattern[str]
+    openers: tuple[str, ...]
+
+    def attempts_call(self, text: str) -> bool:
+        """Whether a text holds a call token, or a name after the prefix and before a bracket."""
+        if any(opener in text for opener in self.openers):
+            return True
+        # Every maximal run of name characters is looked at once: one pattern for the whole would
+        # take quadratic time over a long run.
+        return self.prefix in text and any(
+            self.prefix in run.group()[:-1] and text[run.end() : run.end() + 1] in ("{", "(")
+            for run in _NAME_RUN.finditer(text)
+        )
 
     def names(self) -> Mapping[str, str]:
         """Return what each terminal is called in a message to a person."""
@@ -125,9 +137,9 @@ def diagnose(wire: Wire, grammar: Grammar, turn: str, *, limited: bool) -> Failu
     return failure(wire, kind, turn, halt._replace(position=at, expected=expected))
 
 
-def empty_output(wire: Wire) -> Failure:
-    """Return the failure of a turn that holds nothing."""
-    return failure(wire, "empty_output", "", Halt(0, frozenset({"_START_CALL"}), None, None))
+def empty_output(wire: Wire, turn: str) -> Failure:
+    """Return the failure of a turn that holds nothing but whitespace and padding."""
+    return failure(wire, "empty_output", turn, Halt(0, frozenset({"_START_CALL"}), None, None))
 
 
 def failure(wire: Wire, kind: FailureKind, turn: str, halt: Halt) -> Failure:
@@ -217,22 +229,16 @@ def _outside_calls(wire: Wire, halt: Halt, turn: str) -> FailureKind:
     after_call = halt.previous is not None
     if turn.startswith(wire.declaration, at):
         return "declaration_echo"
-    if turn.startswith(wire.prefix, at):
+    if turn.startswith(wire.prefix if after_call else (wire.prefix, wire.end), at):
         return "missing_start_token"
+    if turn.startswith(wire.controls, at):
+        return "unexpected"
     following = turn.find(wire.start, at)
     gap = turn[at:following] if following >= 0 else turn[at:]
     if not gap.strip():
         return "stray_whitespace"
-    if following < 0 and not after_call:
-        closing = turn.find(wire.end, at)
-        declaring = turn.find(wire.declaration, at)
-        if closing >= 0 and declaring < 0:
-            return "missing_start_token"
-        return "text_before_call"
     if not after_call:
         return "text_before_call"
-    if turn.startswith(wire.controls, at):
-        return "unexpected"
     return "text_after_call" if following < 0 else "text_between_calls"
 
 
@@ -385,7 +391,7 @@ class Repairing(Walk):
         if (
             not gap
             or any(control in gap for control in self._wire.controls)
-            or self._wire.attempt.search(gap)
+            or self._wire.attempts_call(gap)
         ):
             return False
         self._note("removed text")

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 MAX_DEPTH = 64
 """Levels of objects and arrays that a call's arguments may have, the argument object included."""
 
+KNOWN_TERMINALS = {
+    *("_START_CALL", "_END_CALL", "_CALL", "NAME", "KEY", "_ESCAPE", "TEXT"),
+    *("_LBRACE", "_RBRACE", "_LSQB", "_RSQB", "_COLON", "_COMMA"),
+    *("NUMBER", "TRUE", "FALSE", "NULL"),
+}
+"""What the builders and the diagnosis know by name."""
+
 CLOSERS = {"_RBRACE": "_LBRACE", "_RSQB": "_LSQB"}
 
 
@@ -84,6 +91,14 @@ class Grammar:
             )
         ]
         self._scanners: dict[int, re.Pattern[str]] = {}
+        if self._lark.ignore_tokens or not set(self._order) <= KNOWN_TERMINALS:
+            raise self._other_rules()
+
+    def _other_rules(self) -> FormatError:
+        return FormatError(
+            f"{self.path}: does not build calls as the format's own grammar does",
+            hint="a variant keeps the rules' and terminals' names, and what each rule holds",
+        )
 
     def calls(self, turn: str) -> list[Call] | None:
         """Return the calls of a whole turn, or None if it is not in the language."""
@@ -95,6 +110,8 @@ class Grammar:
             return self._lark.parse(turn)  # type: ignore[return-value]  # the builder's result
         except (UnexpectedInput, Irregular):
             return None
+        except (ValueError, TypeError, IndexError) as error:
+            raise self._other_rules() from error
 
     def scanner(self, parser: Any) -> re.Pattern[str]:
         """Return one pattern for all terminals that a parser's state can shift or reduce on."""

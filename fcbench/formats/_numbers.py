@@ -22,7 +22,7 @@ def write_integer(value: int) -> str:
     """Return an integer's decimal digits, whatever its size."""
     # 3.33 bits make a digit; the comparison is safe because a digit needs more than 3 bits.
     if value.bit_length() <= 3 * _CHUNK:
-        return str(value)
+        return int.__repr__(value)  # a subclass may write itself otherwise
     digits = _write_digits(abs(value), {})
     return f"-{digits}" if value < 0 else digits
 
@@ -44,7 +44,7 @@ def _read_digits(digits: str, powers: dict[int, int]) -> int:
 
 def _write_digits(value: int, powers: dict[int, int]) -> str:
     if value.bit_length() <= 3 * _CHUNK:
-        return str(value)
+        return int.__repr__(value)
     low = 1 << ((value.bit_length() // 7).bit_length() - 1)
     high, rest = divmod(value, _power(low, powers))
     return _write_digits(high, powers) + _write_digits(rest, powers).zfill(low)

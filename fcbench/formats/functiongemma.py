@@ -65,20 +65,12 @@ WIRE = Wire(
     stops=STOP_TOKENS,
     controls=tuple(CONTROL_TOKEN_IDS),
     padding=("<pad>", BOS),
-    attempt=re.compile(
-        "|".join(map(re.escape, (START_CALL, END_CALL, START_DECLARATION, END_DECLARATION, ESCAPE)))
-        + r"""|call:[^\s{}\[\]()<>,"']+[{(]"""
-    ),
+    openers=(START_CALL, END_CALL, START_DECLARATION, END_DECLARATION, ESCAPE),
 )
 
 _NAME = re.compile(r"""[^\s{}\[\]()<>,"']+""")
 _KEY = re.compile(r"""[^\s{}\[\]<>,:"']+""")
 _CONTROL = re.compile("|".join(map(re.escape, CONTROL_TOKEN_IDS)))
-
-
-def detect(chat_template: str) -> bool:
-    """Whether a tokenizer's chat template writes this format."""
-    return START_CALL in chat_template and "call:" in chat_template
 
 
 class Builder(Transformer[Token, "list[Call]"]):
@@ -161,7 +153,7 @@ def render_value(value: Json, path: str = "$", *, wire_call: bool = False, depth
         case float():
             if not math.isfinite(value):
                 raise FormatError(f"{path}: not a finite number: {value!r}")
-            return repr(value)
+            return float.__repr__(value)  # numpy.float64 is a float that writes itself otherwise
         case str():
             return _render_string(value, path)
         case list() | dict() if depth >= MAX_DEPTH:

@@ -17,7 +17,7 @@ from fcbench.prompts._case_text import last_user_text
 from fcbench.prompts._style import Style
 from fcbench.types import Request
 
-__all__ = ["Style", "few_shot", "requests"]
+__all__ = ["Style", "check_file", "few_shot", "requests"]
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +40,11 @@ def requests(
         sha256 = hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()
         built.append(Request(case, prompt, sha256))
     return built
+
+
+def check_file(path: str) -> None:
+    """Raise UsageError unless a prompt file can be read and compiled."""
+    _file.load(path)
 
 
 def few_shot(training: Sequence[Case], cases: Sequence[Case], k: int, seed: int) -> list[Case]:

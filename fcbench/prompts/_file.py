@@ -12,8 +12,18 @@ from fcbench.prompts._jinja import compile_template
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import jinja2
+
     from fcbench.prompts._style import Style
     from fcbench.types import Case
+
+
+def load(path: str) -> jinja2.Template:
+    """Return the compiled file. UsageError if it cannot be read or is not Jinja."""
+    try:
+        return compile_template(Path(path).read_text(encoding="utf-8"), path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from error
 
 
 def render(case: Case, examples: Sequence[Case], style: Style) -> str:
@@ -24,10 +34,7 @@ def render(case: Case, examples: Sequence[Case], style: Style) -> str:
     that cannot be read, is not Jinja, or fails on this case.
     """
     path = str(style.prompt_file)
-    try:
-        template = compile_template(Path(path).read_text(encoding="utf-8"), path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from error
+    template = load(path)
     try:
         return template.render(
             bos=style.bos,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fcbench.types import Json
 
 MARKERS = ("<!-- leaderboard: begin -->", "<!-- leaderboard: end -->")
+DEFAULT_MAX_NEW_TOKENS, DEFAULT_FORMAT = 256, "functiongemma"
 SHOWN = (*HEADLINE, "abstention")
 
 
@@ -53,8 +54,16 @@ def row_of(run: str, scores: Scores, seconds: Sequence[float]) -> Row:
     shown_prompt = f"{prompt['file'] or prompt['mode']}"
     if prompt["few_shot"]:
         shown_prompt += f" + {prompt['few_shot']}-shot"
-    if manifest["decoding"]["mode"] != "greedy":
-        shown_prompt += f", {manifest['decoding']['mode']}"
+    # Whatever is not the default is said, so that rows which differ look different.
+    decoding, format_name = manifest["decoding"], manifest["format"]["name"]
+    if prompt["few_shot"] and manifest["seed"]:
+        shown_prompt += f", seed {manifest['seed']}"
+    if decoding["mode"] != "greedy":
+        shown_prompt += f", {decoding['mode']}"
+    if decoding["max_new_tokens"] != DEFAULT_MAX_NEW_TOKENS:
+        shown_prompt += f", at most {decoding['max_new_tokens']} tokens"
+    if format_name != DEFAULT_FORMAT:
+        shown_prompt += f", {format_name}"
     return Row(
         run=run,
         suite=suite["name"],
@@ -91,16 +100,13 @@ def read_rows(results: Path) -> tuple[list[Row], list[str]]:
     for manifest in sorted(results.glob("*/run.json")):
         try:
             run = read_run(manifest.parent)
+            seconds = [s.seconds for s in run.samples if s.seconds is not None]
+            row = row_of(manifest.parent.name, score(run), seconds)
         except FcbenchError as error:
             left_out.append(error.message)
             continue
-        row = row_of(
-            manifest.parent.name,
-            score(run),
-            [s.seconds for s in run.samples if s.seconds is not None],
-        )
         kind = (row.suite_sha256, row.selection, row.model, row.prompt)
-        if kind not in newest or newest[kind].started_at <= row.started_at:
+        if kind not in newest or _rank_of_run(newest[kind]) <= _rank_of_run(row):
             newest[kind] = row
     if not newest:
         raise RunError(
@@ -108,6 +114,11 @@ def read_rows(results: Path) -> tuple[list[Row], list[str]]:
             hint="; ".join(left_out) or "python -m fcbench run --results …",
         )
     return list(newest.values()), left_out
+
+
+def _rank_of_run(row: Row) -> tuple[bool, str]:
+    # A run that was interrupted, or failed, does not take the place of a whole one.
+    return row.n_errors == 0, row.started_at
 
 
 def tables(rows: Iterable[Row]) -> dict[str, list[Row]]:
@@ -205,7 +216,10 @@ def write(rows: Sequence[Row], results: Path) -> None:
 
 def insert(rows: Iterable[Row], file: Path) -> None:
     """Replace what stands between a Markdown file's leaderboard markers. RunError without them."""
-    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{file}: cannot be read: {error}") from error
     before, begin, rest = text.partition(f"{MARKERS[0]}\n")
     _, end, after = rest.partition(MARKERS[1])
     if not begin or not end:

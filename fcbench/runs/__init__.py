@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
+from fcbench.runs._folder import make_folder
 from fcbench.runs._generate import execute
 from fcbench.runs._plan import Options, Plan, plan
 from fcbench.runs._read import read_run
@@ -15,7 +16,17 @@ if TYPE_CHECKING:
     from fcbench.suite import Suite
     from fcbench.types import Run
 
-__all__ = ["Options", "Plan", "Scores", "execute", "plan", "read_run", "run", "score"]
+__all__ = [
+    "Options",
+    "Plan",
+    "Scores",
+    "execute",
+    "make_folder",
+    "plan",
+    "read_run",
+    "run",
+    "score",
+]
 
 
 def run(  # noqa: PLR0913  the six that everybody uses; all others are Options

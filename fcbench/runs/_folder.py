@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 MANIFEST, SAMPLES, PROMPTS, TORN = "run.json", "samples.jsonl", "prompts.jsonl", "samples.torn"
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder for runs. RunError if it cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror}") from error
+
+
 class RunFolder:
     """One run on the disk."""
 

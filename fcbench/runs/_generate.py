@@ -14,16 +14,16 @@ import msgspec
 
 from fcbench import prompts
 from fcbench.backends import ModelOptions, open_model
-from fcbench.errors import RunError
+from fcbench.errors import BackendError, RunError
 from fcbench.formats import grammar_sha256, module_of
 from fcbench.runs._folder import RunFolder
-from fcbench.types import Decoding, Run
+from fcbench.types import Decoding, Run, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from fcbench.runs._plan import Plan
-    from fcbench.types import Backend, Json, Request, Sample
+    from fcbench.types import Backend, Json, Request
 
 RECORDED_PACKAGES = (
     "fcbench",
@@ -37,7 +37,8 @@ RECORDED_PACKAGES = (
 )
 
 # What must not change between the two halves of a run.
-IDENTITY = ("suite", "format", "prompt", "decoding", "model", "seed")
+# (The batch size changes what bfloat16 computes.)
+IDENTITY = ("suite", "format", "prompt", "decoding", "model", "seed", "batch_size")
 
 
 def execute(plan: Plan, backend: Backend | None = None) -> Run:
@@ -51,6 +52,7 @@ def execute(plan: Plan, backend: Backend | None = None) -> Run:
     samples = [] if folder is None else folder.samples()
     decoding = Decoding(plan.decode, plan.max_new_tokens, module_of(plan.format).STOP_TOKENS)
     done = {(s.case_id, s.repeat) for s in samples if s.error is None}
+    backend.has_answered = backend.has_answered or bool(done)
     batches = backend.batches(requests)
     with _progress(plan, sum(map(len, batches))) as bar:
         for batch in batches:
@@ -59,13 +61,23 @@ def execute(plan: Plan, backend: Backend | None = None) -> Run:
                 # The whole batch is answered again, so that a resumed run computes exactly what an
                 # uninterrupted one does, in any dtype; what was already kept is not kept twice.
                 wanted = {(r.case.id, r.repeat) for r in missing}
-                fresh = backend.answer(batch, decoding)
+                fresh = _answer(backend, batch, decoding)
                 fresh = [s for s in fresh if (s.case_id, s.repeat) in wanted]
                 if folder is not None:
                     folder.append(fresh)
                 samples += fresh
             bar.update(len(batch))
     return Run(manifest, plan.cases, latest(samples), None if folder is None else str(folder.path))
+
+
+def _answer(backend: Backend, batch: Sequence[Request], decoding: Decoding) -> list[Sample]:
+    try:
+        return backend.answer(batch, decoding)
+    except BackendError as error:
+        return [
+            Sample(r.case.id, r.repeat, prompt_sha256=r.prompt_sha256, error=str(error))
+            for r in batch
+        ]
 
 
 def latest(samples: Sequence[Sample]) -> list[Sample]:
@@ -134,15 +146,15 @@ def _open_folder(
 ) -> RunFolder:
     """Return the folder to write to: an earlier run's to go on with, or a new one."""
     root = Path(plan.results or "")
+    earlier, number = None, 1
     folder = RunFolder(root / plan.name)
-    if plan.resume and folder.exists():
-        _refuse_other_run(folder, manifest)
-        folder.set_torn_line_aside()
-        return folder
-    number = 2
     while folder.exists():
+        earlier, number = folder, number + 1
         folder = RunFolder(root / f"{plan.name}-{number}")
-        number += 1
+    if plan.resume and earlier is not None:  # the newest one
+        _refuse_other_run(earlier, manifest)
+        earlier.set_torn_line_aside()
+        return earlier
     folder.create(manifest, requests)
     return folder
 

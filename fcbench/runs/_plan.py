@@ -11,7 +11,7 @@ import msgspec
 from fcbench import registry
 from fcbench.errors import UsageError, nearest
 from fcbench.formats import grammar_of
-from fcbench.prompts import few_shot
+from fcbench.prompts import check_file, few_shot
 from fcbench.suite import Suite, load_suite
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         if self.dtype != "auto":
             parts.append(self.dtype)
         # A name is never a path: separators and dots that lead out of the folder are replaced.
-        slugs = (re.sub(r"[^\w.+-]+", "-", part).strip("-.") for part in parts)
-        return "--".join(slug for slug in slugs if slug)
+        slugs = (re.sub(r"[^\w.+-]+", "-", part).strip("-.")[-60:] for part in parts)
+        return "--".join(slug for slug in slugs if slug)[:200]
 
 
 def plan(  # noqa: PLR0913  the signature of fcbench.run
@@ -111,6 +111,8 @@ def plan(  # noqa: PLR0913  the signature of fcbench.run
     loaded = suite if isinstance(suite, Suite) else load_suite(suite)
     mode, examples = _mode_and_examples(prompt)
     if examples:
+        if options.get("few_shot", examples) not in (0, examples):
+            raise UsageError(f"{prompt} and few_shot={options['few_shot']} contradict each other")
         options["few_shot"] = examples
     options["tags"] = tuple(options.get("tags", ()))
     cases = select(loaded, options["tags"], options.get("limit"))
@@ -136,8 +138,8 @@ def plan(  # noqa: PLR0913  the signature of fcbench.run
     grammar_of(made.format)
     if made.prompt_file is None:
         registry.load("prompts", made.prompt)
-    elif not Path(made.prompt_file).is_file():
-        raise UsageError(f"{made.prompt_file}: no such prompt file")
+    else:
+        check_file(made.prompt_file)
     if made.few_shot:
         few_shot(loaded.training_cases(), loaded.cases, made.few_shot, made.seed)
     return made

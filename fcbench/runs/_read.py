@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from fcbench.errors import RunError
 from fcbench.runs._folder import RunFolder
 from fcbench.runs._generate import latest
 from fcbench.runs._plan import select
 from fcbench.suite import load_suite
 from fcbench.types import Run
+
+
+class _Described(msgspec.Struct):
+    """What reading a run needs of its manifest's suite."""
+
+    source: str
+    sha256: str
+    tags: list[str]
+    limit: int | None
 
 
 def read_run(path: str | Path) -> Run:
@@ -20,18 +31,14 @@ def read_run(path: str | Path) -> Run:
     folder = RunFolder(Path(path))
     manifest = folder.manifest()
     try:
-        described = manifest["suite"]
-        source, sha256 = described["source"], described["sha256"]
-        tags, limit = described["tags"], described["limit"]
-    except (KeyError, TypeError) as error:
-        raise RunError(
-            f"{folder.path / 'run.json'}: no manifest of a run: {error} is missing"
-        ) from error
-    suite = load_suite(source)
-    if suite.sha256 != sha256:
+        described = msgspec.convert(manifest.get("suite"), _Described)
+    except msgspec.ValidationError as error:
+        raise RunError(f"{folder.path / 'run.json'}: not the manifest of a run: {error}") from error
+    suite = load_suite(described.source)
+    if suite.sha256 != described.sha256:
         raise RunError(
             f"{folder.path}: its suite {suite.name} has another SHA-256 now",
             hint="restore the suite's file that the run was made with, or run again",
         )
-    cases = select(suite, tags, limit)
+    cases = select(suite, described.tags, described.limit)
     return Run(manifest, cases, latest(folder.samples()), str(folder.path))

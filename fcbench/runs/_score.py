@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +12,14 @@ from fcbench.errors import RunError, UsageError, nearest
 from fcbench.formats import parse
 from fcbench.matching import judge
 from fcbench.metrics import metric, metric_names
+from fcbench.runs._outputs import read_outputs, to_samples
 from fcbench.runs._read import read_run
 from fcbench.stats import Estimate, wilson
 from fcbench.suite import Suite, load_suite
 from fcbench.types import Parse, Run, Sample, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pandas as pd
 
@@ -48,7 +48,7 @@ class Scores(msgspec.Struct, frozen=True):
     manifest: dict[str, Json] = {}
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row a case: its id, tags, text, outcome, failure and every metric."""
+        """Return one row a case: id, tags, text, outcome, a failure's offset, every metric."""
         import pandas as pd
 
         names = list(self.metrics)
@@ -59,7 +59,7 @@ class Scores(msgspec.Struct, frozen=True):
                 "tags": list(verdict.tags),
                 "text": text,
                 "outcome": outcome_of(verdict),
-                "offset": verdict.parse.failure.offset if verdict.parse.failure else None,
+                "offset": _offset(verdict),
                 "error": verdict.error,
                 **{name: metric(name)(verdict) for name in names},
             }
@@ -119,13 +119,14 @@ def score(
 ) -> Scores:
     """Return the scores of a run, of a run's folder, or of outputs made elsewhere.
 
-    Outputs are a mapping of case id to text, or records with `id` (or `case_id`) and `text`; they
-    need `suite`. A Run brings its suite and format; naming others judges it by those. A case
-    without an output counts as an error, not as a wrong answer. UsageError for an output whose
-    id the suite does not have.
+    Outputs are a mapping of case id to text, records with `id` (or `case_id`) and `text`, or the
+    path of such records as JSON lines; they need `suite`. A Run brings its suite and format;
+    naming others judges it by those. A case without an output counts as an error, not as a wrong
+    answer. UsageError for an output whose id the suite does not have, and for two of one case.
     """
     if isinstance(run_or_outputs, str | Path):
-        run_or_outputs = read_run(run_or_outputs)
+        path = Path(run_or_outputs)
+        run_or_outputs = read_outputs(path) if path.is_file() else read_run(path)
     manifest: dict[str, Json] = {}
     if isinstance(run_or_outputs, Run):
         manifest = run_or_outputs.manifest
@@ -142,24 +143,8 @@ def score(
                 "outputs alone do not say what was asked", hint="score(outputs, suite=…)"
             )
         loaded = suite if isinstance(suite, Suite) else load_suite(suite)
-        name, cases, samples = loaded.name, loaded.cases, _samples(run_or_outputs)
+        name, cases, samples = loaded.name, loaded.cases, to_samples(run_or_outputs)
     return _score(name, cases, samples, format or "functiongemma", matcher, manifest)
-
-
-def _samples(outputs: Mapping[str, str] | Iterable[Mapping[str, Any] | Sample]) -> list[Sample]:
-    if isinstance(outputs, Mapping):
-        return [Sample(case_id, text=text) for case_id, text in outputs.items()]
-    return [record if isinstance(record, Sample) else _record(record) for record in outputs]
-
-
-def _record(record: Mapping[str, Any]) -> Sample:
-    fields = dict(record)
-    if "id" in fields:
-        fields["case_id"] = fields.pop("id")
-    try:
-        return msgspec.convert(fields, Sample)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"not an output: {error}", hint="an output has id and text") from error
 
 
 def _score(  # noqa: PLR0913
@@ -222,6 +207,11 @@ def outcome_of(verdict: Verdict) -> str:
     return verdict.parse.outcome if failure is None else failure.kind
 
 
+def _offset(verdict: Verdict) -> int | None:
+    failure = verdict.parse.failure
+    return None if failure is None or verdict.error is not None else failure.offset
+
+
 def describe(estimate: Estimate) -> str:
     """Return an estimate in words: value, interval and n."""
     if estimate.value is None:
@@ -244,8 +234,17 @@ def reason(verdict: Verdict) -> str:
         for argument in pair.arguments:
             if argument.result != "equal":
                 where = f"{pair.expected_name}.{argument.path}: {argument.result}"
-                return f"{where}: expected {argument.expected!r}, called {argument.called!r}"
+                return (
+                    f"{where}: expected {_show(argument.expected)}, called {_show(argument.called)}"
+                )
     return "calls where none was right"
+
+
+def _show(value: Json) -> str:
+    try:
+        return shorten(repr(value))
+    except ValueError:  # CPython does not print integers of more than 4,300 digits
+        return "a number too long to show"
 
 
 def shorten(text: str, length: int = 160) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import msgspec
 
@@ -15,6 +15,7 @@ from fcbench.suite import _rows
 from fcbench.types import Case, Record
 
 HUB_PREFIX = "hf:"
+SCHEMAS = ("", "fcbench", "mobile-actions")
 
 
 class Suite(Record, frozen=True):
@@ -31,6 +32,7 @@ class Suite(Record, frozen=True):
     description: str = ""
     licence: str = ""
     training: Path | None = None
+    schema: str = ""
     ordered: bool | None = None
 
     def training_cases(self) -> list[Case]:
@@ -40,7 +42,7 @@ class Suite(Record, frozen=True):
                 f"suite {self.name} has no training file",
                 hint='name one in suite.toml: train = "train.jsonl"',
             )
-        return _rows.read(self.training, split="train", ordered=self.ordered)
+        return _rows.read(self.training, _rows.Reading("train", self.schema, self.ordered))
 
 
 class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
@@ -76,12 +78,16 @@ def load_suite(name_or_path: str | Path) -> Suite:
 
         return _from_lines(download(source.removeprefix(HUB_PREFIX)), source)
     path = Path(name_or_path)
-    if re.fullmatch(r"\w+", source) and source in suite_names():
+    if source in suite_names():
         return _from_folder(data_folder("suites") / source, source)
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:  # a name that is too long, say
+        raise UsageError(f"no suite, folder or file: {error.strerror}: {source[:80]}…") from error
+    if is_folder:
         return _from_folder(path, source)
-    if path.is_file():
-        return _from_lines({path.name: path.read_bytes()}, source, shown=str(path))
+    if is_file:
+        return _from_lines({path.name: path.read_bytes()}, source)
     raise UsageError(
         f"no such suite, folder or file: {source}", hint=nearest(source, suite_names())
     )
@@ -90,7 +96,16 @@ def load_suite(name_or_path: str | Path) -> Suite:
 def _from_folder(folder: Path, source: str) -> Suite:
     toml = folder / "suite.toml"
     manifest = _read_manifest(toml)
+    if manifest.schema not in SCHEMAS:
+        raise SuiteError(
+            f"{toml}: $.schema: no such schema: {manifest.schema}",
+            nearest(manifest.schema, SCHEMAS),
+        )
     content = _read_hashed(folder / manifest.cases, manifest.cases_sha256, toml)
+    shown, reading = (
+        str(folder / manifest.cases),
+        _rows.Reading("eval", manifest.schema, manifest.ordered),
+    )
     training = None
     if manifest.train is not None:
         training = folder / manifest.train
@@ -98,12 +113,13 @@ def _from_folder(folder: Path, source: str) -> Suite:
             _read_hashed(training, manifest.train_sha256, toml)
     return Suite(
         name=manifest.name,
-        cases=_parse(str(folder / manifest.cases), content, manifest.ordered),
+        cases=_some(_rows.parse(shown, content, reading), shown),
         sha256=hashlib.sha256(content).hexdigest(),
         source=source,
         description=manifest.description,
         licence=manifest.licence,
         training=training,
+        schema=manifest.schema,
         ordered=manifest.ordered,
     )
 
@@ -132,15 +148,22 @@ def _read_hashed(path: Path, sha256: str | None, toml: Path) -> bytes:
     return content
 
 
-def _from_lines(files: dict[str, bytes], source: str, shown: str | None = None) -> Suite:
-    """Build a suite from whole files, by their names; its hash is over all of them in order."""
+def _from_lines(files: dict[str, bytes], source: str) -> Suite:
+    """Build a suite from whole files, by their names; its hash is over all of them in order.
+
+    Of several files, one that is named for training is not evaluated, whatever its rows say.
+    """
+    evaluated = [n for n in files if len(files) == 1 or not PurePath(n).stem.startswith("train")]
     cases: list[Case] = []
-    for name, content in files.items():
-        cases += _parse(shown or f"{source}/{name}", content, None)
+    for name in evaluated:
+        shown = (
+            source if len(files) == 1 and not source.startswith(HUB_PREFIX) else f"{source}/{name}"
+        )
+        cases += _rows.parse(shown, files[name], _rows.Reading(), stem=name.removesuffix(".jsonl"))
     _rows.refuse_duplicates(cases, source)
     return Suite(
         name=_stem(source),
-        cases=cases,
+        cases=_some(cases, source),
         sha256=hashlib.sha256(b"".join(files.values())).hexdigest(),
         source=source,
     )
@@ -150,8 +173,7 @@ def _stem(source: str) -> str:
     return re.sub(r"\.jsonl?$", "", re.split(r"[/\\:]", source)[-1]) or "suite"
 
 
-def _parse(shown: str, content: bytes, ordered: bool | None) -> list[Case]:  # noqa: FBT001  as in suite.toml
-    cases = _rows.parse(shown, content, split="eval", ordered=ordered)
+def _some(cases: list[Case], shown: str) -> list[Case]:
     if not cases:
         raise SuiteError(f"{shown}: no case to evaluate")
     return cases

@@ -12,7 +12,7 @@ HUB = "hf://datasets/"
 
 
 def download(name: str) -> dict[str, bytes]:
-    """Return the JSON lines files of a dataset, by file name in sorted order.
+    """Return the JSON lines files of a dataset, by path within it, in sorted order.
 
     Raises MissingExtra without `datasets`, SuiteError when the dataset cannot be reached or holds
     no .jsonl file.
@@ -26,7 +26,7 @@ def download(name: str) -> dict[str, bytes]:
         filesystem, root = url_to_fs(f"{HUB}{name}")
         paths = sorted(filesystem.glob(f"{root}/**/*.jsonl"))
         files = {
-            str(path).rsplit("/", maxsplit=1)[-1]: _lines(
+            str(path).removeprefix(root).lstrip("/"): _lines(
                 datasets, filesystem.unstrip_protocol(path)
             )
             for path in paths

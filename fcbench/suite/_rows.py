@@ -7,25 +7,42 @@ google/mobile-actions (`messages` end with the expected answer).
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
 import msgspec
 
 from fcbench.errors import SuiteError, nearest
+from fcbench.formats._numbers import read_integer
 from fcbench.types import Call, Case, Tool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fcbench.types import Json
 
+MESSAGE_FIELDS = ("role", "content", "name", "tool_calls", "tool_call_id")
+CALL_FIELDS = ("id", "type", "index", "function")
 ROLES = ("system", "developer", "user", "assistant", "tool")
 _TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
 _OPTIONAL_KEYS = {"$any", "$optional"}
 
 Split = Literal["eval", "train"]
+
+
+class Reading(NamedTuple):
+    """How a file's rows are read.
+
+    Rows of the mobile-actions schema whose `metadata` names another split are passed over.
+    `schema` is "fcbench", "mobile-actions" or "" to tell by the row; `ordered` is what a row
+    that leaves it open is taken for, None being the schema's own default.
+    """
+
+    split: Split = "eval"
+    schema: str = ""
+    ordered: bool | None = None
 
 
 class _Fault(Exception):
@@ -47,20 +64,19 @@ class _MobileRow(msgspec.Struct, forbid_unknown_fields=True):
     ordered: bool | None = None
 
 
-def read(path: Path, split: Split, ordered: bool | None = None) -> list[Case]:  # noqa: FBT001  as in suite.toml
+def read(path: Path, reading: Reading) -> list[Case]:
     """Return the cases of a file. SuiteError if it cannot be read or used."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise SuiteError(f"{path}: cannot be read: {error.strerror}") from error
-    return parse(str(path), content, split, ordered)
+    return parse(str(path), content, reading)
 
 
-def parse(shown: str, content: bytes, split: Split, ordered: bool | None = None) -> list[Case]:  # noqa: FBT001
-    """Return the cases of a file's bytes; `shown` is how errors name the file.
+def parse(shown: str, content: bytes, reading: Reading, stem: str | None = None) -> list[Case]:
+    """Return the cases of a file's bytes.
 
-    Rows of the mobile-actions schema whose `metadata` names another split are passed over.
-    `ordered` overrides what rows leave open.
+    `shown` is how errors name the file, `stem` what the ids of rows without one begin with.
     """
     cases: list[Case] = []
     first_lines: dict[str, int] = {}
@@ -68,7 +84,9 @@ def parse(shown: str, content: bytes, split: Split, ordered: bool | None = None)
         if not line.strip():
             continue
         try:
-            case = _case(_decode(line), f"{PurePath(shown).stem}:{number}", split, ordered)
+            case = _case(_decode(line), f"{stem or PurePath(shown).stem}:{number}", reading)
+        except RecursionError as error:
+            raise SuiteError(f"{shown}:{number}: nested too deep") from error
         except _Fault as fault:
             path = f"{fault.path}: " if fault.path else ""
             raise SuiteError(f"{shown}:{number}: {path}{fault.what}", fault.hint) from fault
@@ -113,14 +131,16 @@ def _path_and_words(error: msgspec.ValidationError) -> tuple[str, str]:
 def _decode(line: bytes) -> dict[str, Json]:
     try:
         row = json.loads(
-            line.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant
+            line.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=read_integer,
         )
     except UnicodeDecodeError as error:
         raise _Fault("", f"not UTF-8 at byte {error.start}") from error
     except json.JSONDecodeError as error:
         raise _Fault("", f"not JSON: {error.msg} at column {error.colno}") from error
-    except RecursionError as error:
-        raise _Fault("", "not JSON that can be read: nested too deep") from error
     if not isinstance(row, dict):
         raise _Fault("$", f"expected object, got {_json_type(row)}")
     return row
@@ -135,21 +155,38 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     return built
 
 
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise _Fault("", f"the number {number} is too large")
+    return value
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise _Fault("", f"not JSON: {name} is not a JSON number")
 
 
-def _case(row: dict[str, Json], default_id: str, split: Split, ordered: bool | None) -> Case | None:  # noqa: FBT001
-    if "expected" in row:
-        case = _own_case(row, ordered)
+def _case(row: dict[str, Json], default_id: str, reading: Reading) -> Case | None:
+    if _is_own(row, reading.schema):
+        case = _own_case(row, reading)
     else:
-        found = _mobile_case(row, default_id, split, ordered)
+        found = _mobile_case(row, default_id, reading)
         if found is None:
             return None
         case = found
     _check_messages(case.messages)
     _check_expected(case)
     return case
+
+
+def _is_own(row: Mapping[str, Json], schema: str) -> bool:
+    """Whether a row is in fcbench's own schema: as suite.toml says, else by how it ends."""
+    if schema:
+        return schema == "fcbench"
+    messages = row.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    answered = isinstance(last, dict) and last.get("role") == "assistant"
+    return "expected" in row or ("id" in row and not answered)
 
 
 def _convert(row: Any, kind: Any) -> Any:
@@ -165,26 +202,21 @@ def _convert(row: Any, kind: Any) -> Any:
         raise _Fault(path, what, hint) from error
 
 
-def _own_case(row: dict[str, Json], ordered: bool | None) -> Case:  # noqa: FBT001
+def _own_case(row: dict[str, Json], reading: Reading) -> Case:
     row = dict(row)
     if isinstance(row.get("tools"), list):
         row["tools"] = [_tool(tool, f"$.tools[{i}]") for i, tool in enumerate(row["tools"])]
     if isinstance(row.get("messages"), list):
         row["messages"] = [_message(m, f"$.messages[{i}]") for i, m in enumerate(row["messages"])]
-    if ordered is not None:
-        row.setdefault("ordered", ordered)
+    if reading.ordered is not None:
+        row.setdefault("ordered", reading.ordered)
     case: Case = _convert(row, Case)
     return case
 
 
-def _mobile_case(
-    row: dict[str, Json],
-    default_id: str,
-    split: Split,
-    ordered: bool | None,  # noqa: FBT001
-) -> Case | None:
+def _mobile_case(row: dict[str, Json], default_id: str, reading: Reading) -> Case | None:
     read: _MobileRow = _convert(row, _MobileRow)
-    if read.metadata is not None and read.metadata != split:
+    if read.metadata is not None and read.metadata != reading.split:
         return None
     messages = [_message(m, f"$.messages[{i}]") for i, m in enumerate(read.messages)]
     if not messages or messages[-1].get("role") != "assistant":
@@ -194,7 +226,7 @@ def _mobile_case(
         Call(c["function"]["name"], c["function"]["arguments"])
         for c in answer.get("tool_calls", [])
     ]
-    chosen = ordered if read.ordered is None else read.ordered
+    chosen = reading.ordered if read.ordered is None else read.ordered
     return Case(
         id=read.id or default_id,
         messages=messages,
@@ -216,10 +248,7 @@ def _tool(tool: Json, path: str) -> dict[str, Json]:
         path = f"{path}.function"
     if not isinstance(tool, dict):
         raise _Fault(path, f"expected object, got {_json_type(tool)}")
-    for name in tool:
-        if name not in Tool.__struct_fields__:
-            hint = nearest(name, Tool.__struct_fields__)
-            raise _Fault(f"{path}.{name}", "unknown field", hint)
+    _refuse_unknown(tool, Tool.__struct_fields__, path)
     if not isinstance(tool.get("name"), str):
         raise _Fault(f"{path}.name", f"expected str, got {_json_type(tool.get('name'))}")
     flat = {key: value for key, value in tool.items() if value is not None}
@@ -242,6 +271,7 @@ def _schema(schema: Json, path: str) -> dict[str, Json]:
         lowered["properties"] = {
             key: _schema(value, f"{path}.properties.{key}") for key, value in properties.items()
         }
+    _check_lists(lowered, path)
     if isinstance(lowered.get("items"), dict):
         lowered["items"] = _schema(lowered["items"], f"{path}.items")
     for union in ("anyOf", "oneOf", "allOf"):
@@ -250,6 +280,14 @@ def _schema(schema: Json, path: str) -> dict[str, Json]:
                 _schema(value, f"{path}.{union}[{i}]") for i, value in enumerate(lowered[union])
             ]
     return lowered
+
+
+def _check_lists(schema: Mapping[str, Json], path: str) -> None:
+    for name in ("required", "enum"):
+        if not isinstance(schema.get(name, []), list):
+            raise _Fault(f"{path}.{name}", f"expected array, got {_json_type(schema[name])}")
+    if not all(isinstance(name, str) for name in schema.get("required", [])):
+        raise _Fault(f"{path}.required", "expected names of properties")
 
 
 def _type(kind: Json, path: str) -> Json:
@@ -267,6 +305,7 @@ def _message(message: Json, path: str) -> dict[str, Json]:
     if not isinstance(message, dict):
         raise _Fault(path, f"expected object, got {_json_type(message)}")
     plain = {key: value for key, value in message.items() if value is not None}
+    _refuse_unknown(plain, MESSAGE_FIELDS, path)
     if "tool_calls" in plain:
         calls = plain["tool_calls"]
         if not isinstance(calls, list):
@@ -275,10 +314,18 @@ def _message(message: Json, path: str) -> dict[str, Json]:
     return plain
 
 
+def _refuse_unknown(fields: Mapping[str, Json], known: Sequence[str], path: str) -> None:
+    for name in fields:
+        if name not in known:
+            raise _Fault(f"{path}.{name}", "unknown field", nearest(name, known))
+
+
 def _call(call: Json, path: str) -> dict[str, Json]:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
         raise _Fault(f"{path}.function", f"expected object, got {_json_type(function)}")
+    _refuse_unknown(call, CALL_FIELDS, path)
+    _refuse_unknown(function, Call.__struct_fields__, f"{path}.function")
     name, arguments = function.get("name"), function.get("arguments", {})
     if not isinstance(name, str):
         raise _Fault(f"{path}.function.name", f"expected str, got {_json_type(name)}")
@@ -291,7 +338,7 @@ def _call(call: Json, path: str) -> dict[str, Json]:
 
 def _decode_arguments(text: str, path: str) -> Json:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=read_integer)
     except json.JSONDecodeError as error:
         raise _Fault(path, f"not JSON: {error.msg} at column {error.colno}") from error
 
@@ -303,6 +350,8 @@ def _check_messages(messages: list[dict[str, Json]]) -> None:
         role = message.get("role")
         if role not in ROLES:
             raise _Fault(f"$.messages[{i}].role", f"not a role: {role}", nearest(str(role), ROLES))
+        if role == "user" and "content" not in message:
+            raise _Fault(f"$.messages[{i}].content", "a user message has words")
         if not isinstance(message.get("content", ""), str):
             found = _json_type(message["content"])
             raise _Fault(f"$.messages[{i}].content", f"expected str, got {found}")
@@ -326,6 +375,8 @@ def _check_expected(case: Case) -> None:
                     f"no tool declares the function {call.name}",
                     nearest(call.name, names),
                 )
+            if _OPTIONAL_KEYS & set(call.arguments):
+                raise _Fault(f"{path}.arguments", "$any and $optional are for an argument's value")
             _check_accepted(call.arguments, f"{path}.arguments")
 
 

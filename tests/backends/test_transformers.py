@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -81,15 +83,6 @@ def test_a_run_with_a_real_tokenizer_records_what_it_loaded(tiny_model, adapter)
     assert model["template_sha256"] is None
     assert {s.output_tokens for s in made.samples} == {4}
     assert all(s.prompt_tokens > 100 for s in made.samples)
-
-
-def test_the_models_wish_to_sample_changes_no_greedy_output(tiny_model):
-    assert open_model(str(tiny_model), FLOAT32)._loaded.model.generation_config.do_sample
-    runs = [
-        fcbench.run(str(tiny_model), "original_experiment", dtype="float32", max_new_tokens=8)
-        for _ in range(2)
-    ]
-    assert [s.text for s in runs[0].samples] == [s.text for s in runs[1].samples]
 
 
 def test_batch_size_changes_no_greedy_output_in_float32(tiny_model):
@@ -251,6 +244,76 @@ def test_a_model_that_is_not_there_is_one_clear_error(name, message):
 def test_a_folder_without_a_model_says_so(tmp_path):
     with pytest.raises(ModelError, match=r"holds no config.json"):
         open_model(str(tmp_path))
+
+
+def test_a_folder_without_a_tokenizer_says_so(tiny_model, tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(tiny_model / name, tmp_path / name)
+    with pytest.raises(ModelError, match="holds no tokenizer"):
+        open_model(str(tmp_path))
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_has_rows_is_refused(tiny_model, tmp_path):
+    folder = tmp_path / "grown"
+    shutil.copytree(tiny_model, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<new>"]})
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(ModelError, match="the model rows for"):
+        open_model(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("model.safetensors", b"\x08\x00"),
+        ("config.json", b"[]"),
+        ("config.json", b'{"model_type": "gemma3_text", "hidden_size": "x"}'),
+    ],
+)
+def test_damaged_model_files_are_one_clear_error(tiny_model, tmp_path, file, content):
+    folder = tmp_path / "damaged"
+    shutil.copytree(tiny_model, folder)
+    (folder / file).write_bytes(content)
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        open_model(str(folder))
+
+
+def test_a_chat_template_that_fails_names_the_case(tiny_model, tmp_path):
+    folder = tmp_path / "template"
+    shutil.copytree(tiny_model, folder)
+    (folder / "chat_template.jinja").write_text("{{ 1 / 0 }}", encoding="utf-8")
+    with pytest.raises(
+        UsageError, match="case flashlight-and-event: the model's chat template refuses"
+    ):
+        fcbench.run(str(folder), "original_experiment")
+
+
+def test_running_out_of_memory_is_an_error_of_the_batch_alone(tiny_model, monkeypatch):
+    calls = []
+
+    def scarce(loaded, prompts, decoding):
+        calls.append(len(prompts))
+        if len(calls) == 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return greedy(loaded, prompts, decoding)
+
+    monkeypatch.setattr("fcbench.backends.transformers.greedy", scarce)
+    options = {"dtype": "float32", "max_new_tokens": 2, "batch_size": 2}
+    made = fcbench.run(str(tiny_model), "original_experiment", **options)
+    assert [sample.error is None for sample in made.samples] == [True, True, False, False, True]
+    calls[:] = [2]  # now the first batch fails
+    with pytest.raises(ModelError, match="the whole first batch failed: RuntimeError"):
+        fcbench.run(str(tiny_model), "original_experiment", **options)
+
+
+def test_without_torch_the_extra_is_named():
+    script = "import sys; sys.modules['torch'] = None\nfrom fcbench.backends import open_model\nopen_model('gemma3-270m')"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert "MissingExtra: this needs the package torch" in done.stderr
+    assert "pip install 'fcbench[hf]'" in done.stderr
 
 
 def test_a_pickled_model_is_refused(tiny_model, tmp_path):

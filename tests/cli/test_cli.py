@@ -164,6 +164,16 @@ def test_parse_draws_a_caret_under_the_offending_character(capsys, tmp_path):
     assert "hint:" in out
 
 
+def test_parse_prints_what_a_model_wrote_whatever_it_is(capsys):
+    huge = VALID.replace("1", "9" * 5000)
+    Path("t.txt").write_text(huge.replace("call:f", "call:\x1bc"), encoding="utf-8")
+    for options in ([], ["--json"]):
+        code, out, _ = run(capsys, "parse", "t.txt", *options)
+        assert code == 0
+        assert "9" * 5000 in out
+        assert "\x1b" not in out
+
+
 def test_parse_escapes_what_would_move_the_cursor(capsys):
     Path("bad.txt").write_text("<start_function_call>\x1b[2J\u202ecall:f", encoding="utf-8")
     _, out, _ = run(capsys, "parse", "bad.txt")
@@ -205,6 +215,7 @@ def bad_inputs(tmp_path: Path, case_row) -> dict[str, tuple[list[str], str]]:
     def over(path: str) -> list[str]:
         return ["run", "--model", "python:cli_model:answer", "--suite", path]
 
+    (tmp_path / "broken.py").write_text("1 / 0", encoding="utf-8")
     latin = str(tmp_path / "latin.txt")
     Path(latin).write_bytes(b"caf\xe9")
     conflict = tmp_path / "functiongemma-conflict.lark"
@@ -228,6 +239,10 @@ def bad_inputs(tmp_path: Path, case_row) -> dict[str, tuple[list[str], str]]:
         "unknown function": ([*RUN[:2], "python:cli_model:nothing", *RUN[3:]], "python:cli_model:nothing"),
         "output that is not UTF-8": (["score", latin, "--suite", "original_experiment"], "latin.txt: cannot be read"),
         "prompt file that is not UTF-8": ([*RUN, "--prompt-file", latin], "latin.txt: cannot be read"),
+        "two ways to ask": ([*RUN, "--prompt", "chat", "--prompt-file", latin], "both say how to ask"),
+        "module that fails": ([*RUN[:2], "python:broken:f", *RUN[3:]], "python:broken:f: ZeroDivisionError"),
+        "suite with a long name": (over("x" * 300), "File name too long"),
+        "results that cannot be written": ([*RUN, "--results", "/dev/null/x"], "/dev/null/x: cannot be written"),
         "adapter on a function": ([*RUN, "--adapter", "x"], "a function takes no adapter"),
         "unknown option": (["parse", "--mdoe", "strict"], "no such option: --mdoe"),
         "unknown command": (["rnu"], "no such command: rnu"),

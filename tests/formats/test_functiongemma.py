@@ -340,6 +340,8 @@ FAILURES = [
     (inside("") + " and " + inside(""), "text_between_calls", 48),
     (inside("") + " Done.", "text_after_call", 48),
     ("<start_function_declaration>declaration:f{", "declaration_echo", 0),
+    ("x call:f{}" + END, "text_before_call", 0),
+    ("<bos>" + inside(""), "unexpected", 0),
     (inside("") + END, "unexpected", 48),
 ]  # fmt: skip
 
@@ -428,6 +430,29 @@ def test_a_grammar_variant_of_ones_own_judges_instead(tmp_path: Path):
     variant.write_text(source.replace('TRUE: "true"', 'TRUE: "True" | "true"'), encoding="utf-8")
     assert parse(inside("a:True"), format=str(variant)).calls == [Call("f", {"a": True})]
     assert parse(inside("a:True")).outcome == "malformed"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("_CALL NAME object", "_CALL NAME"),
+        ("value: string", "value: BARE | string"),
+        ("// Terminals", "%ignore /\\s+/\n//"),
+    ],
+)
+def test_a_variant_that_builds_no_calls_is_refused(tmp_path, old, new):
+    variant = tmp_path / "functiongemma-other.lark"
+    source = GRAMMAR.read_text(encoding="utf-8").replace(old, new) + "\nBARE: /[A-Z]+/\n" * (
+        "BARE" in new
+    )
+    variant.write_text(source, encoding="utf-8")
+    with pytest.raises(FormatError, match="does not build calls"):
+        parse(f"{START}call:f{END}", format=str(variant))
+
+
+def test_judging_an_attempt_takes_linear_time():
+    for text in ("call:" * 200_000, "call:f" * 200_000 + "{", "x" * 10**6):
+        parse(text)
 
 
 def test_a_grammar_with_an_lalr_conflict_is_one_clear_error(tmp_path: Path):

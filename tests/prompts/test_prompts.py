@@ -184,6 +184,36 @@ def test_declarations_are_written_as_the_format_says():
     )
 
 
+def test_declarations_of_nested_schemas_are_written_as_the_format_says():
+    def inner(shape):
+        text = functiongemma.render_declaration(SHAPES[shape])
+        return text.partition(",parameters:")[2].partition("<end_function_declaration>")[0]
+
+    empty = "{description:<escape><escape>,"
+    assert inner("enum") == (
+        "{properties:{n:"
+        + empty
+        + "type:<escape>INTEGER<escape>},u:"
+        + empty
+        + "enum:[<escape>c<escape>,<escape>f<escape>],type:<escape>STRING<escape>}},type:<escape>OBJECT<escape>}}"
+    )
+    assert inner("object") == (
+        "{properties:{o:"
+        + empty
+        + "properties:{A:"
+        + empty
+        + "type:<escape>NULL<escape>},b:"
+        + empty
+        + "type:<escape>BOOLEAN<escape>}},required:[<escape>b<escape>],type:<escape>OBJECT<escape>}},type:<escape>OBJECT<escape>}}"
+    )
+    assert inner("array") == (
+        "{properties:{l:"
+        + empty
+        + "items:{items:{type:<escape>NUMBER<escape>},type:<escape>ARRAY<escape>},"
+        "type:<escape>ARRAY<escape>}},type:<escape>OBJECT<escape>}}"
+    )
+
+
 def test_the_developer_turn_always_holds_the_trigger_once(own_style):
     for opening in (
         [],

@@ -13,7 +13,7 @@ import pytest
 import fcbench
 from fcbench import Call, Sample
 from fcbench.backends.python import PythonBackend
-from fcbench.errors import RunError, SuiteError, UsageError
+from fcbench.errors import BackendError, RunError, SuiteError, UsageError
 from fcbench.runs import execute, plan, read_run, score
 
 RIGHT = "<start_function_call>call:show_map{query:<escape>Coit Tower<escape>}<end_function_call>"
@@ -120,10 +120,14 @@ def test_nothing_is_written_without_results(tmp_path):
 def test_a_second_run_begins_anew_and_resume_goes_on(tmp_path):
     first, second = run(results="r"), run(results="r")
     assert second.folder == f"{first.folder}-2"
-    log = Path(first.folder) / "samples.jsonl"
-    before = log.read_bytes()
-    assert run(results="r", resume=True).samples == read_run(first.folder).samples
-    assert log.read_bytes() == before
+    logs = [Path(made.folder) / "samples.jsonl" for made in (first, second)]
+    lines = logs[1].read_bytes().splitlines(keepends=True)
+    logs[1].write_bytes(b"".join(lines[:2]))
+    before = logs[0].read_bytes()
+    resumed = run(results="r", resume=True)  # the newest run, not the finished first one
+    assert resumed.folder == second.folder
+    assert len(logs[1].read_bytes().splitlines()) == 5
+    assert logs[0].read_bytes() == before
 
 
 def test_the_log_is_plain_and_each_prompt_stands_once():
@@ -146,10 +150,18 @@ def test_resume_refuses_a_run_of_another_suite(write_lines, case_row):
         run(suite=path, results="r", resume=True)
 
 
-def test_resume_refuses_another_decoding():
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ({"max_new_tokens": 7}, "decoding.max_new_tokens"),
+        ({"batch_size": 2}, "batch_size"),
+        ({"seed": 1}, "seed"),
+    ],
+)
+def test_resume_refuses_what_would_change_the_samples(option, named):
     run(results="r")
-    with pytest.raises(RunError, match=r"decoding.max_new_tokens differs"):
-        run(results="r", resume=True, max_new_tokens=7)
+    with pytest.raises(RunError, match=rf"\({named} differs\)"):
+        run(results="r", resume=True, **option)
 
 
 def test_a_failure_of_the_machinery_is_not_an_answer():
@@ -170,6 +182,28 @@ def test_resume_draws_errors_again(tmp_path):
     resumed = run(results="r", resume=True)
     assert [s.error for s in resumed.samples] == [None] * 5
     assert len(log.read_text("utf-8").splitlines()) == 6
+
+
+def test_a_backend_of_another_package_may_raise_a_backend_error():
+    class Remote(PythonBackend):
+        def answer(self, batch, decoding):
+            raise BackendError("the server went away")
+
+    made = execute(
+        plan("x", "original_experiment", "chat", None, "greedy", None), Remote(list, "x", 2)
+    )
+    assert {sample.error for sample in made.samples} == {"the server went away"}
+
+
+@pytest.mark.parametrize(
+    "call", [Call("f", {"x": object()}), Call(5), Call("f", {"x": 10**5000}), Call("f", [1])]
+)
+def test_calls_that_cannot_be_stored_are_errors(call):
+    backend = PythonBackend(lambda p: [[call]] * len(p), "x", 16)
+    made = execute(plan("x", "original_experiment", "chat", None, "greedy", "r"), backend)
+    assert all(
+        "not calls of JSON values" in sample.error for sample in read_run(made.folder).samples
+    )
 
 
 @pytest.mark.parametrize("answer", [lambda p: [1] * len(p), lambda p: [], lambda p: [[1]] * len(p)])
@@ -222,6 +256,33 @@ def test_an_output_for_no_case_names_the_nearest():
         score({"mapp": RIGHT}, suite="original_experiment")
     with pytest.raises(UsageError, match="suite="):
         score({"map": RIGHT})
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ([{"id": "map"}], r"output 1: \$.text: missing"),
+        (
+            [{"id": "map", "text": "a"}, {"id": "map", "text": "b"}],
+            "output 2: map was answered in output 1 already",
+        ),
+        ([{"id": "map", "text": "a", "foo": 1}], "output 1: .*unknown field `foo`"),
+        ([3], r"output 1: \$: expected object, got int"),
+        ({"map": None}, r"output 1: \$.text: missing"),
+    ],
+)
+def test_an_output_that_is_none_is_named(outputs, message):
+    with pytest.raises(UsageError, match=message):
+        score(outputs, suite="original_experiment")
+
+
+def test_outputs_in_a_file_are_named_with_their_line(tmp_path):
+    path = tmp_path / "outputs.jsonl"
+    path.write_text('\n{"id": "map", "text": "a"}\n{"id": "map", "text": "b"}\n', encoding="utf-8")
+    with pytest.raises(
+        UsageError, match=r"outputs.jsonl:3: map was answered in .*outputs.jsonl:2 already"
+    ):
+        score(path, suite="original_experiment")
 
 
 def test_metrics_are_over_the_cases_that_they_are_about():
@@ -290,6 +351,8 @@ def test_few_shot_needs_a_training_file(write_lines, case_row):
         ("run.json", "{"),
         ("run.json", "[]"),
         ("run.json", "{}"),
+        ("run.json", '{"suite": []}'),
+        ("run.json", '{"suite": {"source": 5}}'),
         ("samples.jsonl", "{}\n"),
         ("samples.jsonl", "x\n"),
     ],

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fcbench import Call, load_suite
-from fcbench.errors import FcbenchError, SuiteError, UsageError
+from fcbench.errors import SuiteError, UsageError
 from fcbench.suite import suite_names
 
 
@@ -108,6 +108,20 @@ BAD_LINES = {
     ),
     "mixed answers": (lambda row: bad(row, expected=[[], *row["expected"]]), ":1: $.expected: an answer without calls"),
     "no answer": (lambda row: bad(row, expected=[]), ":1: $.expected: lists no acceptable answer"),
+    "misspelt field": (lambda row: json.dumps({("expcted" if k == "expected" else k): v for k, v in row.items()}), ":1: $.expcted: unknown field\nhint: did you mean expected?"),
+    "unknown message field": (
+        lambda row: bad(row, messages=[{"role": "user", "contnet": "x"}]),
+        ":1: $.messages[0].contnet: unknown field\nhint: did you mean content?",
+    ),
+    "unknown function field": (
+        lambda row: bad({}, **{**mobile_row(), "messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "argumnets": {}}}]}]}),
+        ":1: $.messages[0].tool_calls[0].function.argumnets: unknown field\nhint: did you mean arguments?",
+    ),
+    "wordless user": (lambda row: bad(row, messages=[{"role": "user"}]), ":1: $.messages[0].content: a user message has words"),
+    "choice of arguments": (lambda row: bad(row, expected=[[{"name": "show_map", "arguments": {"$any": [{}]}}]]), ":1: $.expected[0][0].arguments: $any and $optional are for"),
+    "overflow": (lambda row: bad(row).replace('"Oslo"', "1e999"), ":1: the number 1e999 is too large"),
+    "required is no list": (lambda row: bad(row, tools=[{"name": "f", "parameters": {"required": 5}}]), ":1: $.tools[0].parameters.required: expected array, got int"),
+    "deep": (lambda row: "[" * 100_000, ":1: nested too deep"),
     "bad role": (lambda row: bad(row, messages=[{"role": "usr"}]), ":1: $.messages[0].role: not a role: usr"),
     "no messages": (lambda row: bad(row, messages=[]), ":1: $.messages: a case needs at least one message"),
 }  # fmt: skip
@@ -139,9 +153,17 @@ def test_an_unknown_suite_names_the_nearest():
         load_suite("mobile_action")
 
 
-def test_a_name_cannot_leave_the_suites_folder():
-    with pytest.raises(FcbenchError):
-        load_suite("../suites/mobile_actions/nothing")
+def test_a_name_cannot_leave_the_suites_folder(tmp_path, monkeypatch, write_lines, case_row):
+    write_lines(case_row())
+    (tmp_path / "suite.toml").write_text('name = "outside"\n', encoding="utf-8")
+    shipped = tmp_path / "suites"
+    shipped.mkdir()
+    monkeypatch.setattr("fcbench.suite.data_folder", lambda _: shipped)
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere" / "deep")
+    assert load_suite(shipped / "..").name == "outside"
+    with pytest.raises(SuiteError, match="no such file"):
+        load_suite("..")  # a path from here, not from the shipped suites
 
 
 def test_a_frozen_file_that_was_changed_is_refused(write_lines, case_row, tmp_path):
@@ -182,6 +204,19 @@ def test_a_hub_dataset_is_read_as_lines_so_that_absent_arguments_stay_absent(tmp
     assert [case.id for case in suite.cases] == ["rows:1", "rows:3"]
     assert [case.expected[0][0].arguments for case in suite.cases] == [{"x": 1}, {"y": "é\u2028"}]
     assert suite.name == "data"
+
+
+def test_a_hub_dataset_of_several_files_is_read_whole_without_its_training_file(
+    tmp_path, monkeypatch
+):
+    rows = {"a/rows.jsonl": mobile_row(), "b/rows.jsonl": mobile_row(), "train.jsonl": mobile_row()}
+    for name, row in rows.items():
+        file = tmp_path / "owner" / "data" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        del row["metadata"]
+        file.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    monkeypatch.setattr("fcbench.suite._hub.HUB", f"file://{tmp_path}/")
+    assert [case.id for case in load_suite("hf:owner/data").cases] == ["a/rows:1", "b/rows:1"]
 
 
 def test_a_hub_that_cannot_be_reached_is_a_suite_error():

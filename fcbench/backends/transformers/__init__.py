@@ -5,10 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from fcbench.backends.transformers._decode import Decoded, greedy
-from fcbench.backends.transformers._load import check, load
-from fcbench.errors import ModelError
+from fcbench.errors import MissingExtra, ModelError
 from fcbench.types import Sample
+
+try:
+    from fcbench.backends.transformers._decode import Decoded, greedy
+    from fcbench.backends.transformers._load import check, load
+except ImportError as error:
+    if str(error.name).partition(".")[0] not in ("torch", "transformers"):
+        raise
+    raise MissingExtra(str(error.name), "hf") from error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +44,7 @@ class TransformersBackend:
         self._loaded = loaded
         self._batch_size = batch_size
         self._ids: dict[str, list[int]] = {}
-        self._has_answered = False
+        self.has_answered = False
 
     def batches(self, requests: Sequence[Request]) -> list[list[Request]]:
         """Return the requests, the longest prompts first, `batch_size` at a time.
@@ -52,13 +58,18 @@ class TransformersBackend:
     def answer(self, batch: Sequence[Request], decoding: Decoding) -> list[Sample]:
         """Return one sample a request.
 
-        A prompt longer than the model's context, and a sequence whose logits are not finite, are
-        samples with an error. ModelError when that is so of the whole first batch.
+        A prompt longer than the model's context, a sequence whose logits are not finite and a
+        batch that runs out of memory are samples with an error. ModelError when the whole first
+        batch fails to decode.
         """
         started = time.perf_counter()
         limit = self._loaded.context_length
         fitting = [r for r in batch if len(self._encode(r)) + decoding.max_new_tokens <= limit]
-        decoded = greedy(self._loaded, [self._encode(r) for r in fitting], decoding)
+        try:
+            decoded = greedy(self._loaded, [self._encode(r) for r in fitting], decoding)
+        except (RuntimeError, IndexError, MemoryError) as error:  # out of memory, for one
+            what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            decoded = [Decoded("", 0, None, what)] * len(fitting)
         self._refuse_all_faults(decoded)
         seconds = (time.perf_counter() - started) / max(1, len(fitting))
         answers = {
@@ -76,12 +87,13 @@ class TransformersBackend:
         return known
 
     def _refuse_all_faults(self, decoded: Sequence[Decoded]) -> None:
-        if decoded and not self._has_answered and all(d.error for d in decoded):
+        if decoded and not self.has_answered and all(d.error for d in decoded):
             raise ModelError(
                 f"{self.manifest['name']}: the whole first batch failed: {decoded[0].error}",
-                hint="--dtype bfloat16 or float32; the weights themselves may hold NaN",
+                hint="not finite: --dtype bfloat16 or float32, or NaN in the weights; "
+                "out of memory: a smaller --batch-size",
             )
-        self._has_answered = self._has_answered or bool(decoded)
+        self.has_answered = self.has_answered or bool(decoded)
 
     def _sample(self, request: Request, decoded: Decoded, seconds: float) -> Sample:
         return Sample(

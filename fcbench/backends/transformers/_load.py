@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from fcbench.backends.transformers import packaged
 from fcbench.errors import MissingExtra, ModelError, UsageError, nearest
-
-try:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging as transformers_logging
-except ImportError as error:
-    raise MissingExtra(str(error.name), "hf") from error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +24,7 @@ if TYPE_CHECKING:
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 UNKNOWN_CONTEXT = 1 << 30
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _PROBE = "The quick brown fox"
 
 
@@ -58,13 +55,12 @@ class TokenizerTemplate:
 
     def __call__(self, messages: list[dict[str, Json]], tools: list[dict[str, Json]]) -> str:
         """Return the prompt of a conversation. UsageError if the template refuses it."""
-        from jinja2 import TemplateError
-
         try:
             prompt = self._tokenizer.apply_chat_template(
                 messages, tools=tools or None, tokenize=False, add_generation_prompt=True
             )
-        except (TemplateError, TypeError) as error:
+        # The boundary to the model's own template: an expression in it may raise anything.
+        except Exception as error:
             raise UsageError(
                 f"the model's chat template refuses this conversation: {error}"
             ) from error
@@ -89,6 +85,12 @@ def load(name: str, options: ModelOptions) -> Loaded:
         dtype=DTYPES[dtype],
         use_safetensors=True,
     )
+    n_rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > n_rows:
+        raise ModelError(
+            f"{name}: the tokenizer has {len(tokenizer)} tokens, the model rows for {n_rows}",
+            hint="model.resize_token_embeddings(len(tokenizer)), and train the new rows",
+        )
     if torch.cuda.is_available():
         model = model.to("cuda")
     model.eval()
@@ -130,14 +132,22 @@ def check(name: str, options: ModelOptions) -> None:
     if options.adapter is not None:
         _adapter_files(options.adapter)
     path = Path(name).expanduser()
-    if path.is_dir() and not (path / "config.json").is_file():
-        raise ModelError(f"{name}: holds no config.json", hint="a folder made by save_pretrained")
+    if path.is_dir():
+        _check_folder(path, name)
     is_hub_name = name.count("/") == 1 and not name.startswith((".", "/", "~"))
     if not (path.is_dir() or is_hub_name or name == packaged.NAME):
         hint = nearest(name, [packaged.NAME]) if "/" not in name else None
         raise ModelError(
             f"{name}: no such model folder", hint or "a folder, OWNER/NAME, or gemma3-270m"
         )
+
+
+def _check_folder(folder: Path, name: str) -> None:
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{name}: holds no config.json", hint="a folder made by save_pretrained")
+    # transformers makes up a tokenizer of five tokens rather than say that there is none.
+    if not any((folder / file).is_file() for file in TOKENIZER_FILES):
+        raise ModelError(f"{name}: holds no tokenizer", hint="tokenizer.save_pretrained(folder)")
 
 
 def _locate(name: str) -> str:
@@ -165,7 +175,8 @@ def _dtype(name: str) -> str:
 def _load_or_explain(name: str, loader: Any, folder: str, **options: Any) -> Any:
     try:
         return loader(folder, **options)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    # The boundary to somebody's model files: transformers raises what it stumbles over.
+    except Exception as error:
         what = " ".join(str(error).split())[:300]
         hint = None if Path(folder).is_dir() else "no folder has this name either"
         raise ModelError(f"{name}: cannot be loaded: {what}", hint) from error
@@ -217,7 +228,8 @@ def _apply_adapter(model: Any, tokenizer: Any, adapter: str) -> tuple[Any, dict[
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             adapted = PeftModel.from_pretrained(model, str(folder), use_safetensors=True)
-    except (ValueError, RuntimeError, KeyError, TypeError) as error:
+    # The boundary to somebody's adapter files, as above.
+    except Exception as error:
         what = " ".join(str(error).split())[:200]
         raise ModelError(
             f"{adapter}: does not fit the model (another architecture?): {what}"
