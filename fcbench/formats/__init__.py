@@ -48,7 +48,8 @@ def parse(
     >>> parse("<start_function_call>f{a:1}<end_function_call>").failure.kind
     'missing_call_prefix'
     """
-    from fcbench.formats._diagnosis import Repairing, diagnose, empty_output
+    from fcbench.formats._diagnosis import diagnose, empty_output
+    from fcbench.formats._lenient import Repairing
 
     if mode not in MODES:
         raise UsageError(f"no such mode: {mode}", hint=nearest(mode, MODES))

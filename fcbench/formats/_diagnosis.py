@@ -1,4 +1,4 @@
-"""From the place where a strict parse stops to the kind of failure, and the lenient repairs.
+"""From the place where a strict parse stops to the kind of failure.
 
 The kind follows from what the grammar would have taken (the parser's state) and what stands
 there instead. Source of the kinds and their precedence: the wire format notes of this project,
@@ -8,83 +8,29 @@ summarised in README.md.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lark import Token
-
-from fcbench.formats._grammar import CLOSERS, Grammar, Halt, Walk
-from fcbench.types import Call, Failure, FailureKind
+from fcbench.formats._grammar import Halt, Walk
+from fcbench.types import Failure, FailureKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from lark import Token
+
+    from fcbench.formats._grammar import Grammar
+    from fcbench.formats._wire import Wire
 
 SHOWN = 40  # characters of what was found that a message repeats
 BRACKETS = "{}[]()"
 QUOTES = "\"'`\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}"
-_WORD = re.compile(r"""[^\s{}\[\]()<>,:"']+""")
-_NAME_RUN = re.compile(r"""[^\s{}\[\]()<>,"']+""")
-_SPACE = re.compile(r"\s+")
+WORD = re.compile(r"""[^\s{}\[\]()<>,:"']+""")
+SPACE = re.compile(r"\s+")
 _NUMBER_LIKE = re.compile(
     r"[0-9.eE+-]*[0-9][0-9.eE+-]*|[+.-]+|[+-]?(?:nan|NaN|NAN|inf|Infinity|INF)"
 )
 _NUMBER_RUN = re.compile(r"[0-9.eE+-]+")
 _PARTIAL_NUMBER = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:[eE][+-]?[0-9]*)?)?")
 _LITERALS = {"TRUE", "FALSE", "NULL"}
-_VALUES = frozenset({"_ESCAPE", "NUMBER", "TRUE", "FALSE", "NULL", "_LBRACE", "_LSQB"})
-
-
-@dataclass(frozen=True)
-class Wire:
-    """The tokens of a format of FunctionGemma's kind.
-
-    `stops` end the turn, `controls` may never stand in a string, `padding` is no answer, and a
-    turn that holds one of `openers` attempts a call.
-    """
-
-    start: str
-    end: str
-    quote: str
-    declaration: str
-    prefix: str
-    stops: tuple[str, ...]
-    controls: tuple[str, ...]
-    padding: tuple[str, ...]
-    openers: tuple[str, ...]
-
-    def attempts_call(self, text: str) -> bool:
-        """Whether a text holds a call token, or a name after the prefix and before a bracket."""
-        if any(opener in text for opener in self.openers):
-            return True
-        # Every maximal run of name characters is looked at once: one pattern for the whole would
-        # take quadratic time over a long run.
-        return self.prefix in text and any(
-            self.prefix in run.group()[:-1] and text[run.end() : run.end() + 1] in ("{", "(")
-            for run in _NAME_RUN.finditer(text)
-        )
-
-    def names(self) -> Mapping[str, str]:
-        """Return what each terminal is called in a message to a person."""
-        return {
-            "_START_CALL": self.start,
-            "_END_CALL": self.end,
-            "_CALL": self.prefix,
-            "NAME": "a function name",
-            "_LBRACE": "{",
-            "_RBRACE": "}",
-            "_LSQB": "[",
-            "_RSQB": "]",
-            "_COLON": ":",
-            "_COMMA": ",",
-            "KEY": "an argument name",
-            "_ESCAPE": self.quote,
-            "TEXT": "text",
-            "NUMBER": "a number",
-            "TRUE": "true",
-            "FALSE": "false",
-            "NULL": "None",
-            "$END": "the end of the turn",
-        }
+VALUES = frozenset({"_ESCAPE", "NUMBER", "TRUE", "FALSE", "NULL", "_LBRACE", "_LSQB"})
 
 
 HINTS: dict[FailureKind, str] = {
@@ -133,7 +79,7 @@ def diagnose(wire: Wire, grammar: Grammar, turn: str, *, limited: bool) -> Failu
         return failure(wire, "truncated", turn, Halt(len(turn), halt.expected, halt.previous, None))
     kind, at = _kind(wire, halt, turn)
     # A value judged together with what sticks to it is judged as a value, from its beginning.
-    expected = halt.expected if at == halt.position else _VALUES
+    expected = halt.expected if at == halt.position else VALUES
     return failure(wire, kind, turn, halt._replace(position=at, expected=expected))
 
 
@@ -159,8 +105,8 @@ def failure(wire: Wire, kind: FailureKind, turn: str, halt: Halt) -> Failure:
 
 def _expected(wire: Wire, terminals: frozenset[str]) -> str:
     """Return what would have been right, in words, always in the same order."""
-    words = ["a value"] if terminals >= _VALUES else []
-    others = terminals - _VALUES if words else terminals
+    words = ["a value"] if terminals >= VALUES else []
+    others = terminals - VALUES if words else terminals
     words += [word for name, word in wire.names().items() if name in others]
     return " or ".join(words)
 
@@ -171,7 +117,7 @@ def _found(wire: Wire, turn: str, at: int) -> str:
     for control in wire.controls:
         if turn.startswith(control, at):
             return control
-    run = _SPACE.match(turn, at) or _WORD.match(turn, at)
+    run = SPACE.match(turn, at) or WORD.match(turn, at)
     found = run.group() if run else turn[at]
     return found if len(found) <= SHOWN else found[: SHOWN - 1] + "…"
 
@@ -186,11 +132,11 @@ def _cut_short(wire: Wire, halt: Halt, turn: str) -> bool:
         for name in halt.expected
         if name in ("_START_CALL", "_END_CALL", "_CALL", "_ESCAPE")
     ]
-    if halt.expected >= _VALUES:
+    if halt.expected >= VALUES:
         texts += ["true", "false", "None", "null"]
     if any(text.startswith(rest) for text in texts) or not rest:
         return True
-    if halt.expected >= _VALUES:
+    if halt.expected >= VALUES:
         return _PARTIAL_NUMBER.fullmatch(rest) is not None
     previous = halt.previous
     if previous is not None and previous.type == "NUMBER" and _touches(previous, halt):
@@ -217,7 +163,7 @@ def _kind(wire: Wire, halt: Halt, turn: str) -> tuple[FailureKind, int]:
             return glued
     if at < len(turn) and turn[at].isspace():
         return "stray_whitespace", at
-    if expected >= _VALUES:
+    if expected >= VALUES:
         return _instead_of_value(wire, halt, turn), at
     if "KEY" in expected:
         return _instead_of_key(wire, halt, turn), at
@@ -245,7 +191,7 @@ def _outside_calls(wire: Wire, halt: Halt, turn: str) -> FailureKind:
 def _glued_value(previous: Token, turn: str, at: int) -> tuple[FailureKind, int] | None:
     """Judge a number or literal that more characters stick to, as in 007, 1.2.3 or trueish."""
     start = previous.start_pos
-    word = _WORD.match(turn, at)
+    word = WORD.match(turn, at)
     if word is None or start is None:
         return None
     whole = turn[start : word.end()]
@@ -270,7 +216,7 @@ def _instead_of_value(wire: Wire, halt: Halt, turn: str) -> FailureKind:
         return "quoted_string"
     if char in BRACKETS:
         return "missing_value" if char == "]" else "wrong_bracket"
-    word = _WORD.match(turn, at)
+    word = WORD.match(turn, at)
     found = word.group() if word else char
     if found in ("True", "False"):
         return "python_literal"
@@ -307,93 +253,3 @@ def _instead_of_punctuation(wire: Wire, halt: Halt, turn: str) -> FailureKind:
     if "_COMMA" in expected and (not char or turn.startswith((wire.end, wire.start), at)):
         return "missing_close_brace"
     return "missing_separator" if expected & {"_COLON", "_COMMA"} else "unexpected"
-
-
-# Lenient mode
-
-
-class Repairing(Walk):
-    """A walk that mends what lenient mode allows, in one pass, and lists what it mended."""
-
-    def __init__(self, wire: Wire, grammar: Grammar, turn: str) -> None:
-        super().__init__(grammar, turn)
-        self.repairs: list[str] = []
-        self._wire = wire
-
-    def calls(self) -> list[Call] | None:
-        """Return the calls of the mended turn, or None if mending was not enough."""
-        while True:
-            self._drop_trailing_comma()
-            halt = self.run_one()
-            if halt is None:
-                continue
-            if halt.position == len(self.turn) and "$END" in halt.expected:
-                return self.result()
-            if not self._mend(halt):
-                return None
-
-    def run_one(self) -> Halt | None:
-        """Take one token, or return where the parse stands."""
-        token = self.next_token()
-        if token is None:
-            return self.halt()
-        problem = self._problem(token)
-        return self.halt(problem) if problem is not None or not self.feed(token) else None
-
-    def _note(self, what: str) -> None:
-        self.repairs.append(f"{what} at {self.position}")
-
-    def _drop_trailing_comma(self) -> None:
-        if self.containers and self.turn.startswith(",", self.position):
-            gap = _SPACE.match(self.turn, self.position + 1)
-            after = gap.end() if gap else self.position + 1
-            closer = "}" if self.containers[-1] == "_LBRACE" else "]"
-            before = self.previous
-            comma_is_first = before is not None and before.type in (
-                "_COMMA",
-                "_COLON",
-                *CLOSERS.values(),
-            )
-            if self.turn.startswith(closer, after) and not comma_is_first:
-                self._note("removed a trailing comma")
-                self.position += 1
-
-    def _mend(self, halt: Halt) -> bool:
-        turn, at = self.turn, self.position
-        if halt.problem is not None or "TEXT" in halt.expected:
-            return False
-        space = _SPACE.match(turn, at)
-        if space is not None:
-            self._note("removed whitespace")
-            self.position = space.end()
-            return True
-        if "_START_CALL" in halt.expected:
-            return self._skip_text(halt)
-        if halt.expected >= _VALUES:
-            for literal, terminal in (("True", "TRUE"), ("False", "FALSE")):
-                word = _WORD.match(turn, at)
-                if word is not None and word.group() == literal:
-                    self._note(f"read {literal} as {literal.lower()}")
-                    return self.feed(Token(terminal, literal.lower(), start_pos=at), len(literal))
-        if "_END_CALL" in halt.expected and at == len(turn):
-            self._note("added the missing end token")
-            return self.feed(Token("_END_CALL", self._wire.end, start_pos=at), 0)
-        return False
-
-    def _skip_text(self, halt: Halt) -> bool:
-        """Skip text around calls; never a control token, and never all of a turn without a call."""
-        following = self.turn.find(self._wire.start, self.position)
-        if following < 0 and halt.previous is None:
-            return False
-        end = following if following >= 0 else len(self.turn)
-        gap = self.turn[self.position : end]
-        # A second opener without its token is an attempt at a call, not text around one.
-        if (
-            not gap
-            or any(control in gap for control in self._wire.controls)
-            or self._wire.attempts_call(gap)
-        ):
-            return False
-        self._note("removed text")
-        self.position = end
-        return True

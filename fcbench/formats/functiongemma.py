@@ -7,22 +7,18 @@ google/functiongemma-270m-it. The strict language is grammars/functiongemma.lark
 from __future__ import annotations
 
 import json
-import math
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lark import Token, Transformer
-
-from fcbench.errors import FormatError
-from fcbench.formats._diagnosis import Wire
-from fcbench.formats._grammar import MAX_DEPTH, Irregular, is_infinite
-from fcbench.formats._numbers import read_integer, write_integer
+from fcbench.formats._braces import Builder, Renderer
+from fcbench.formats._wire import Wire
 from fcbench.types import Call
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fcbench.types import Json, Tool
+
+__all__ = ["Builder"]  # which parse finds here
 
 BOS = "<bos>"
 START_OF_TURN = "<start_of_turn>"
@@ -68,54 +64,7 @@ WIRE = Wire(
     openers=(START_CALL, END_CALL, START_DECLARATION, END_DECLARATION, ESCAPE),
 )
 
-_NAME = re.compile(r"""[^\s{}\[\]()<>,"']+""")
-_KEY = re.compile(r"""[^\s{}\[\]<>,:"']+""")
-_CONTROL = re.compile("|".join(map(re.escape, CONTROL_TOKEN_IDS)))
-
-
-class Builder(Transformer[Token, "list[Call]"]):
-    """Builds calls while lark parses; plain lists of children are lark's fastest callbacks."""
-
-    def turn(self, calls: list[Call]) -> list[Call]:
-        return calls
-
-    def call(self, children: list[Any]) -> Call:
-        name, arguments = children
-        return Call(str(name), arguments)
-
-    def object(self, pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-        built = dict(pairs)
-        if len(built) != len(pairs):
-            raise Irregular("a key stands twice")
-        return built
-
-    def pair(self, children: list[Any]) -> tuple[str, Json]:
-        return str(children[0]), children[1]
-
-    def array(self, items: list[Json]) -> list[Json]:
-        return items
-
-    def string(self, children: list[Token]) -> str:
-        return str(children[0]) if children else ""
-
-    def NUMBER(self, token: Token) -> int | float:  # noqa: N802  lark calls it by the terminal's name
-        if not any(c in ".eE" for c in token):
-            return read_integer(str(token))
-        if is_infinite(token):
-            raise Irregular("a number overflows")
-        return float(token)
-
-    def TRUE(self, _: Token) -> bool:  # noqa: N802
-        return True
-
-    def FALSE(self, _: Token) -> bool:  # noqa: N802
-        return False
-
-    def NULL(self, _: Token) -> None:  # noqa: N802
-        return None
-
-
-# Calls -> text
+_RENDERER = Renderer(WIRE)
 
 
 def render(calls: Sequence[Call]) -> str:
@@ -125,69 +74,7 @@ def render(calls: Sequence[Call]) -> str:
     all, a name or key with a reserved character, a control token inside a string, a number that
     is not finite, nesting deeper than 64, and values that are not JSON.
     """
-    if not calls:
-        raise FormatError("$: a call turn holds at least one call, got none")
-    return "".join(_render_call(call, f"$[{index}]") for index, call in enumerate(calls))
-
-
-def _render_call(call: Call, path: str) -> str:
-    if not isinstance(call.name, str) or not _NAME.fullmatch(call.name):
-        raise FormatError(f"{path}.name: not a function name in this format: {call.name!r}")
-    if not isinstance(call.arguments, dict):
-        raise FormatError(
-            f"{path}.arguments: expected an object, got {type(call.arguments).__name__}"
-        )
-    arguments = render_value(call.arguments, f"{path}.arguments", wire_call=True)
-    return f"{START_CALL}call:{call.name}{arguments}{END_CALL}"
-
-
-def render_value(value: Json, path: str = "$", *, wire_call: bool = False, depth: int = 0) -> str:
-    """Return a value's wire text. `wire_call` refuses keys that a call cannot hold."""
-    match value:
-        case None:
-            return "None"
-        case bool():
-            return "true" if value else "false"
-        case int():
-            return write_integer(value)
-        case float():
-            if not math.isfinite(value):
-                raise FormatError(f"{path}: not a finite number: {value!r}")
-            return float.__repr__(value)  # numpy.float64 is a float that writes itself otherwise
-        case str():
-            return _render_string(value, path)
-        case list() | dict() if depth >= MAX_DEPTH:
-            raise FormatError(f"{path}: nested deeper than {MAX_DEPTH} levels")
-        case list():
-            items = (
-                render_value(item, f"{path}[{i}]", wire_call=wire_call, depth=depth + 1)
-                for i, item in enumerate(value)
-            )
-            return f"[{','.join(items)}]"
-        case dict():
-            return (
-                f"{{{','.join(_render_pairs(value, path, wire_call=wire_call, depth=depth + 1))}}}"
-            )
-        case _:
-            raise FormatError(f"{path}: not a JSON value: {type(value).__name__}")
-
-
-def _render_string(value: str, path: str) -> str:
-    control = _CONTROL.search(value)
-    if control is not None:
-        raise FormatError(f"{path}: a string cannot hold the control token {control.group()}")
-    return f"{ESCAPE}{value}{ESCAPE}"
-
-
-def _render_pairs(value: dict[str, Json], path: str, *, wire_call: bool, depth: int) -> list[str]:
-    for key in value:
-        if not isinstance(key, str) or (wire_call and not _KEY.fullmatch(key)):
-            raise FormatError(f"{path}: not an argument name in this format: {key!r}")
-    # Without regard to case, as jinja's dictsort does in the template.
-    return [
-        f"{key}:{render_value(value[key], f'{path}.{key}', wire_call=wire_call, depth=depth)}"
-        for key in sorted(value, key=str.lower)
-    ]
+    return _RENDERER.calls(calls)
 
 
 # Tools and messages -> prompt
@@ -249,7 +136,7 @@ def _property(schema: Mapping[str, Json]) -> str:
 def render_response(name: str, result: Json) -> str:
     """Return the wire text of a function's result; a result that is no object is {value:…}."""
     value = result if isinstance(result, dict) else {"value": result}
-    return f"{START_RESPONSE}response:{name}{render_value(value)}{END_RESPONSE}"
+    return f"{START_RESPONSE}response:{name}{_RENDERER.value(value)}{END_RESPONSE}"
 
 
 def render_turn(role: str, text: str) -> str:
