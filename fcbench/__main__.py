@@ -1,10 +1,31 @@
-"""python -m fcbench."""
+"""python -m fcbench: the command line in a process of its own."""
 
 from __future__ import annotations
 
+import io
+import logging
 import sys
+import warnings
 
-from fcbench.cli import main
+from fcbench import cli
+
+
+def main() -> int:
+    """Set up this process for a person at a terminal and run the command line."""
+
+    def one_line(message: Warning | str, *_: object, **__: object) -> str:
+        return f"warning: {message}\n"
+
+    warnings.formatwarning = one_line
+    # This process is ours: print whatever a model wrote, lone surrogates and huge integers too.
+    sys.set_int_max_str_digits(0)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    log = logging.getLogger("fcbench")
+    log.addHandler(logging.StreamHandler())
+    log.setLevel(logging.INFO)
+    return cli.main()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -20,6 +20,8 @@ Stop = Literal["token", "limit"]
 Mode = Literal["strict", "lenient"]
 FailureKind = Literal[
     "empty_output",
+    "wrong_dialect",
+    "repetition",
     "truncated",
     "missing_start_token",
     "missing_end_token",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import io
 import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -72,27 +71,8 @@ def _unknown(kind: str, name: str, known: Iterable[str]) -> int:
     return USAGE
 
 
-def _say_plainly() -> None:
-    """Let warnings and fcbench's own log be one line each on stderr."""
-    import logging
-    import warnings
-
-    def one_line(message: Warning | str, *_: object, **__: object) -> str:
-        return f"warning: {message}\n"
-
-    warnings.formatwarning = one_line
-    # This process is ours: print whatever a model wrote, lone surrogates and huge integers too.
-    sys.set_int_max_str_digits(0)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    log = logging.getLogger("fcbench")
-    log.addHandler(logging.StreamHandler())
-    log.setLevel(logging.INFO)
-
-
 def _guarded(command: str, args: argparse.Namespace) -> int:
     module = importlib.import_module(f"fcbench.cli.{command}")
-    _say_plainly()
     try:
         return int(module.run(args))
     except FcbenchError as error:

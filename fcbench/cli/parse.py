@@ -25,7 +25,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "file", nargs="?", default="-", help="a text file; - or nothing reads standard input"
     )
     parser.add_argument(
-        "--format", default="functiongemma", help="a name, or a grammar variant's path"
+        "--format",
+        default="functiongemma",
+        help="a name, a grammar variant's path, or all: which formats accept it",
     )
     parser.add_argument("--mode", default="strict", help="strict or lenient (default: strict)")
     parser.add_argument("--stop", choices=("token", "limit"), help="what ended the generation")
@@ -46,9 +48,31 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{args.file}: not UTF-8 at byte {error.start}") from error
     # An editor's or echo's last newline is not the model's.
     text = text.removesuffix("\n")
+    if args.format == "all":
+        return _all_formats(text, args)
     parsed = parse(text, args.format, args.mode, args.stop)
     sys.stdout.write(_as_json(parsed) if args.json else _as_text(text, parsed))
     return MISSED if parsed.outcome == "malformed" else OK
+
+
+def _all_formats(text: str, args: argparse.Namespace) -> int:
+    """Print what the turn is in each format; 1 when it is valid in none."""
+    from fcbench import registry
+    from fcbench.formats import parse
+
+    parses = {name: parse(text, name, args.mode, args.stop) for name in registry.names("formats")}
+    if args.json:
+        import msgspec
+
+        plain = {name: msgspec.to_builtins(parsed) for name, parsed in parses.items()}
+        sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+    else:
+        width = max(map(len, parses))
+        for name, parsed in parses.items():
+            failure = parsed.failure
+            why = "" if failure is None else f": {failure.kind} at {failure.offset}"
+            sys.stdout.write(f"{name:{width}}  {parsed.outcome}{why}\n")
+    return OK if any(parsed.outcome == "calls" for parsed in parses.values()) else MISSED
 
 
 def _as_json(parsed: Parse) -> str:

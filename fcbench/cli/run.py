@@ -54,7 +54,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--tags", default="", metavar="TAG[,TAG…]", help="only cases with one of these tags"
     )
     which.add_argument(
-        "--format", default="functiongemma", metavar="NAME", help="wire format of the calls"
+        "--format",
+        default="functiongemma",
+        metavar="NAME",
+        help="wire format of the calls; auto takes what the chat template writes",
     )
     how = parser.add_argument_group("how")
     how.add_argument("--decode", default="greedy", help="how tokens are chosen (default: greedy)")

@@ -48,28 +48,30 @@ def parse(
     >>> parse("<start_function_call>f{a:1}<end_function_call>").failure.kind
     'missing_call_prefix'
     """
-    from fcbench.formats._diagnosis import diagnose, empty_output
+    from fcbench.formats._diagnosis import diagnose, empty_output, wrong_dialect
     from fcbench.formats._lenient import Repairing
 
     if mode not in MODES:
         raise UsageError(f"no such mode: {mode}", hint=nearest(mode, MODES))
     grammar = grammar_of(format)
     wire = module_of(format).WIRE
-    ending = _first(wire.stops, text)
-    turn = text if ending is None else text[:ending]
+    turn = _turn(wire.stops, text)
     if not _without(wire.padding, turn).strip():
         return Parse("malformed", failure=empty_output(wire, turn))
     calls = grammar.calls(turn)
     if calls is not None:
         return Parse("calls", calls)
-    if not wire.attempts_call(turn):
+    dialect = _dialect(text, own=name_of(format))
+    if dialect is None and not _attempts_call(turn):
         return Parse("abstained")
     if mode == "lenient":
         repairing = Repairing(wire, grammar, turn)
         mended = repairing.calls()
         if mended is not None:
             return Parse("calls", mended, repairs=repairing.repairs)
-    limited = stop == "limit" and ending is None
+    if dialect is not None:
+        return Parse("malformed", failure=wrong_dialect(wire, turn, dialect))
+    limited = stop == "limit" and len(turn) == len(text)
     return Parse("malformed", failure=diagnose(wire, grammar, turn, limited=limited))
 
 
@@ -89,7 +91,7 @@ def render(calls: Sequence[Call], format: str = "functiongemma") -> str:
 
 def module_of(format: str) -> ModuleType:
     """Return the module of a format, given its name or the path of a grammar variant."""
-    return registry.load("formats", _name_of(format))
+    return registry.load("formats", name_of(format))
 
 
 def grammar_of(format: str) -> Grammar:
@@ -100,12 +102,16 @@ def grammar_of(format: str) -> Grammar:
 
 
 def grammar_sha256(format: str) -> str:
-    """Return the SHA-256 of a format's grammar file, which a run records."""
+    """Return the SHA-256 of a format's grammar and of what it imports, which a run records."""
     module_of(format)
-    return hashlib.sha256(_path_of(format).read_bytes()).hexdigest()
+    content = _path_of(format).read_bytes()
+    for name in re.findall(rb"^%import \.(\w+)", content, flags=re.MULTILINE):
+        content += (data_folder("grammars") / f"{name.decode()}.lark").read_bytes()
+    return hashlib.sha256(content).hexdigest()
 
 
-def _name_of(format: str) -> str:
+def name_of(format: str) -> str:
+    """Return the name of a format, given that or the path of a grammar variant."""
     return re.split(r"[-.]", Path(format).name)[0] if format.endswith(".lark") else format
 
 
@@ -113,9 +119,37 @@ def _path_of(format: str) -> Path:
     return Path(format) if format.endswith(".lark") else data_folder("grammars") / f"{format}.lark"
 
 
-def _first(tokens: Sequence[str], text: str) -> int | None:
-    found = [at for at in (text.find(token) for token in tokens) if at >= 0]
-    return min(found, default=None)
+def valid_formats(text: str) -> list[str]:
+    """Return the names of the formats in which a model's turn is valid calls as a whole."""
+    return [name for name in registry.names("formats") if _is_valid(text, name)]
+
+
+def detect_format(chat_template: str) -> str | None:
+    """Return the format that a chat template writes calls in, if it is a known one."""
+    found = (n for n in registry.names("formats") if module_of(n).detect(chat_template))
+    return next(found, None)
+
+
+def _is_valid(text: str, format: str) -> bool:
+    turn = _turn(module_of(format).WIRE.stops, text)
+    return grammar_of(format).calls(turn) is not None
+
+
+def _dialect(text: str, own: str) -> str | None:
+    """Return another format in which the turn as a whole is valid, if there is one."""
+    others = (name for name in registry.names("formats") if name != own)
+    return next((name for name in others if _is_valid(text, name)), None)
+
+
+def _attempts_call(turn: str) -> bool:
+    """Whether a turn holds the beginning of a call in any format."""
+    return any(module_of(name).WIRE.attempts_call(turn) for name in registry.names("formats"))
+
+
+def _turn(stops: Sequence[str], text: str) -> str:
+    """Return a text up to its first stop token."""
+    found = [at for at in (text.find(token) for token in stops) if at >= 0]
+    return text[: min(found)] if found else text
 
 
 def _without(tokens: Sequence[str], text: str) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from fcbench.formats._grammar import Grammar
     from fcbench.formats._wire import Wire
 
+TAIL = 4096  # characters before the limit in which repetition is looked for
+REPEATS, LEAST_REPEATED = 4, 48
 SHOWN = 40  # characters of what was found that a message repeats
 BRACKETS = "{}[]()"
 QUOTES = "\"'`\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}"
@@ -35,6 +37,10 @@ VALUES = frozenset({"_ESCAPE", "NUMBER", "TRUE", "FALSE", "NULL", "_LBRACE", "_L
 
 HINTS: dict[FailureKind, str] = {
     "empty_output": "the model wrote nothing: NaN logits (float16?), a wrong stop token?",
+    "wrong_dialect": "the whole turn is valid in the format {dialect}: was the model trained on "
+    "that one, or is --format wrong?",
+    "repetition": "the model repeats itself until the limit: was it trained too little, or never "
+    "on a stop token?",
     "truncated": "right so far, but the token limit cut it: raise --max-new-tokens",
     "missing_start_token": "a call opens with {start}; are special tokens skipped when decoding?",
     "missing_end_token": "a call closes with {end}; is that a stop token, or skipped in decoding?",
@@ -75,6 +81,11 @@ def diagnose(wire: Wire, grammar: Grammar, turn: str, *, limited: bool) -> Failu
     halt = walk.run()
     if halt is None:
         raise AssertionError(f"the two strict parses disagree on {turn!r}")
+    if limited:
+        repeated_from = start_of_repetition(turn)
+        if repeated_from is not None:
+            at_repetition = Halt(repeated_from, frozenset({"$END"}), None, None)
+            return failure(wire, "repetition", turn, at_repetition)
     if limited and _cut_short(wire, halt, turn):
         return failure(wire, "truncated", turn, Halt(len(turn), halt.expected, halt.previous, None))
     kind, at = _kind(wire, halt, turn)
@@ -83,12 +94,39 @@ def diagnose(wire: Wire, grammar: Grammar, turn: str, *, limited: bool) -> Failu
     return failure(wire, kind, turn, halt._replace(position=at, expected=expected))
 
 
+def wrong_dialect(wire: Wire, turn: str, dialect: str) -> Failure:
+    """Return the failure of a turn that is valid in another format."""
+    halt = Halt(0, frozenset({"_START_CALL"}), None, None)
+    return failure(wire, "wrong_dialect", turn, halt, dialect)
+
+
+def start_of_repetition(text: str) -> int | None:
+    """Return where the same fragment begins to stand over and over up to the end, if it does.
+
+    Four times at least, and LEAST_REPEATED characters; only the last TAIL characters are looked at.
+
+    Source: the prefix function of Knuth, Morris and Pratt, here over the reversed text: n - pi[n]
+    is the shortest period of the last n characters.
+    """
+    tail = text[-TAIL:][::-1]
+    borders = [0] * len(tail)
+    longest = 0
+    for n in range(1, len(tail)):
+        border = borders[n - 1]
+        while border and tail[n] != tail[border]:
+            border = borders[border - 1]
+        borders[n] = border + (tail[n] == tail[border])
+        if n + 1 >= REPEATS * (n + 1 - borders[n]):
+            longest = n + 1
+    return len(text) - longest if longest >= LEAST_REPEATED else None
+
+
 def empty_output(wire: Wire, turn: str) -> Failure:
     """Return the failure of a turn that holds nothing but whitespace and padding."""
     return failure(wire, "empty_output", turn, Halt(0, frozenset({"_START_CALL"}), None, None))
 
 
-def failure(wire: Wire, kind: FailureKind, turn: str, halt: Halt) -> Failure:
+def failure(wire: Wire, kind: FailureKind, turn: str, halt: Halt, dialect: str = "") -> Failure:
     """Return the record of a failure of a kind at a place."""
     offset = halt.position
     return Failure(
@@ -98,7 +136,11 @@ def failure(wire: Wire, kind: FailureKind, turn: str, halt: Halt) -> Failure:
         expected=_expected(wire, halt.expected),
         found=_found(wire, turn, offset),
         hint=HINTS[kind].format(
-            start=wire.start, end=wire.end, quote=wire.quote, prefix=wire.prefix
+            start=wire.start,
+            end=wire.end,
+            quote=wire.quote,
+            prefix=wire.prefix,
+            dialect=dialect,
         ),
     )
 

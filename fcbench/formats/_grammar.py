@@ -11,6 +11,7 @@ from lark import Lark, Token
 from lark.exceptions import LarkError, UnexpectedInput
 
 from fcbench.errors import FormatError
+from fcbench.paths import data_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +69,7 @@ class Grammar:
                 start="turn",
                 maybe_placeholders=False,
                 transformer=make_builder(),
-                import_paths=[str(path.parent)],
+                import_paths=[str(path.parent), str(data_folder("grammars"))],
                 source_path=str(path),
             )
         except (OSError, UnicodeDecodeError) as error:

@@ -67,6 +67,11 @@ WIRE = Wire(
 _RENDERER = Renderer(WIRE)
 
 
+def detect(chat_template: str) -> bool:
+    """Whether a chat template writes calls in this format."""
+    return START_CALL in chat_template
+
+
 def render(calls: Sequence[Call]) -> str:
     """Return the wire text of calls, keys sorted as the template sorts them, without a stop token.
 

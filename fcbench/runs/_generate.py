@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import logging
 import os
 import platform
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ import msgspec
 from fcbench import prompts
 from fcbench.backends import ModelOptions, open_model
 from fcbench.errors import BackendError, RunError
-from fcbench.formats import grammar_sha256, module_of
+from fcbench.formats import detect_format, grammar_sha256, module_of
 from fcbench.runs._folder import RunFolder
 from fcbench.types import Decoding, Run, Sample
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from fcbench.runs._plan import Plan
     from fcbench.types import Backend, Json, Request
+
+AUTO, FALLBACK = "auto", "functiongemma"
+log = logging.getLogger("fcbench")
 
 RECORDED_PACKAGES = (
     "fcbench",
@@ -46,6 +50,7 @@ def execute(plan: Plan, backend: Backend | None = None) -> Run:
     backend = backend or open_model(
         plan.model, ModelOptions(plan.adapter, plan.dtype, plan.batch_size)
     )
+    plan = _with_format(plan, backend)
     requests = _requests(plan, backend)
     manifest = manifest_of(plan, backend, requests)
     folder = None if plan.results is None else _open_folder(plan, manifest, requests)
@@ -68,6 +73,18 @@ def execute(plan: Plan, backend: Backend | None = None) -> Run:
                 samples += fresh
             bar.update(len(batch))
     return Run(manifest, plan.cases, latest(samples), None if folder is None else str(folder.path))
+
+
+def _with_format(plan: Plan, backend: Backend) -> Plan:
+    """Return the plan with the format that "auto" stands for: what the chat template writes."""
+    if plan.format != AUTO:
+        return plan
+    found = None if backend.template is None else detect_format(backend.template.source)
+    if found is None:
+        log.info("%s: its chat template writes no known format, %s it is", plan.model, FALLBACK)
+    else:
+        log.info("%s: its chat template writes the format %s", plan.model, found)
+    return msgspec.structs.replace(plan, format=found or FALLBACK)
 
 
 def _answer(backend: Backend, batch: Sequence[Request], decoding: Decoding) -> list[Sample]:

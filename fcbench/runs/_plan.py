@@ -42,7 +42,8 @@ class Options(TypedDict, total=False):
     seed: int
     """For the draw of examples; 0 by default."""
     format: str
-    """The wire format of calls: its name, or the path of a grammar variant."""
+    """The wire format of calls: its name, the path of a grammar variant, or "auto": what the
+    model's chat template writes."""
     resume: bool
     """Go on with an earlier run of the same plan, or begin one."""
     progress: bool
@@ -130,19 +131,27 @@ def plan(  # noqa: PLR0913  the signature of fcbench.run
         results=None if results is None else Path(results),
         **options,
     )
+    _check(made)
+    return made
+
+
+def _check(made: Plan) -> None:
+    """Raise what is wrong with a plan's numbers, names, grammar, prompt file and examples."""
     for name, least in (("batch_size", 1), ("max_new_tokens", 1), ("few_shot", 0)):
         if getattr(made, name) < least:
             raise UsageError(f"{name} is at least {least}, got {getattr(made, name)}")
-    if decode not in DECODE_MODES:
-        raise UsageError(f"no such decoding: {decode}", hint=nearest(decode, DECODE_MODES))
-    grammar_of(made.format)
+    if made.decode not in DECODE_MODES:
+        raise UsageError(
+            f"no such decoding: {made.decode}", hint=nearest(made.decode, DECODE_MODES)
+        )
+    if made.format != "auto":
+        grammar_of(made.format)
     if made.prompt_file is None:
         registry.load("prompts", made.prompt)
     else:
         check_file(made.prompt_file)
     if made.few_shot:
-        few_shot(loaded.training_cases(), loaded.cases, made.few_shot, made.seed)
-    return made
+        few_shot(made.suite.training_cases(), made.suite.cases, made.few_shot, made.seed)
 
 
 def _mode_and_examples(prompt: str) -> tuple[str, int]:

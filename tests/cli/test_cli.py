@@ -164,14 +164,14 @@ def test_parse_draws_a_caret_under_the_offending_character(capsys, tmp_path):
     assert "hint:" in out
 
 
-def test_parse_prints_what_a_model_wrote_whatever_it_is(capsys):
+def test_parse_prints_what_a_model_wrote_whatever_it_is():
     huge = VALID.replace("1", "9" * 5000)
     Path("t.txt").write_text(huge.replace("call:f", "call:\x1bc"), encoding="utf-8")
     for options in ([], ["--json"]):
-        code, out, _ = run(capsys, "parse", "t.txt", *options)
-        assert code == 0
-        assert "9" * 5000 in out
-        assert "\x1b" not in out
+        done = fcbench("parse", "t.txt", *options)
+        assert done.returncode == 0
+        assert "9" * 5000 in done.stdout
+        assert "\x1b" not in done.stdout
 
 
 def test_parse_escapes_what_would_move_the_cursor(capsys):
@@ -187,6 +187,18 @@ def test_parse_gives_the_record_as_json_and_mends_on_request(capsys):
     assert json.loads(out)["failure"]["kind"] == "python_literal"
     code, out, _ = run(capsys, "parse", "t.txt", "--mode", "lenient")
     assert (code, out) == (0, 'calls\n  f {"a": true}\n  repaired: read True as true at 30\n')
+
+
+def test_parse_says_which_formats_accept_a_turn(capsys):
+    Path("t.txt").write_text("<|tool_call>call:f{}<tool_call|>", encoding="utf-8")
+    code, out, _ = run(capsys, "parse", "t.txt", "--format", "all")
+    assert code == 0
+    assert [line.split() for line in out.splitlines() if "calls" in line] == [["gemma4", "calls"]]
+    assert "functiongemma  malformed: wrong_dialect at 0" in out
+    code, out, _ = run(capsys, "parse", "t.txt", "--format", "all", "--json")
+    assert json.loads(out)["gemma4"]["calls"] == [{"name": "f", "arguments": {}}]
+    Path("t.txt").write_text("call:f{", encoding="utf-8")
+    assert run(capsys, "parse", "t.txt", "--format", "all")[0] == 1
 
 
 def test_suites_lists_what_comes_with_fcbench(capsys):

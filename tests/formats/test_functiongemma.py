@@ -21,14 +21,6 @@ def inside(arguments: str) -> str:
     return f"{START}call:f{{{arguments}}}{END}"
 
 
-def example_lines(sign: str) -> list[str]:
-    lines = GRAMMAR.read_text(encoding="utf-8").splitlines()
-    prefix = f"//{sign} "
-    return [
-        line.removeprefix(prefix).replace(r"\n", "\n") for line in lines if line.startswith(prefix)
-    ]
-
-
 # What the grammar can express
 
 no_control = st.text().filter(lambda s: not any(token in s for token in CONTROL_TOKEN_IDS))
@@ -129,21 +121,6 @@ def test_a_valid_turn_cut_anywhere_by_the_limit_is_truncated_or_complete(data):
     if parsed.outcome != "calls":
         assert parsed.failure.kind == "truncated", (text[:cut], parsed.failure)
         assert parsed.failure.offset == cut
-
-
-@pytest.mark.parametrize("line", example_lines("+"))
-def test_examples_in_the_grammar_are_in_the_language(line):
-    assert parse(line).outcome == "calls"
-
-
-@pytest.mark.parametrize("line", example_lines("-"))
-def test_counterexamples_in_the_grammar_are_not(line):
-    assert parse(line).outcome == "malformed"
-
-
-def test_the_grammar_carries_its_examples():
-    assert len(example_lines("+")) >= 5
-    assert len(example_lines("-")) >= 10
 
 
 # What it cannot express
@@ -427,7 +404,7 @@ def test_an_unknown_format_names_the_nearest():
 def test_a_grammar_variant_of_ones_own_judges_instead(tmp_path: Path):
     variant = tmp_path / "functiongemma-capitals.lark"
     source = GRAMMAR.read_text(encoding="utf-8")
-    variant.write_text(source.replace('TRUE: "true"', 'TRUE: "True" | "true"'), encoding="utf-8")
+    variant.write_text(source.replace(" TRUE,", "") + '\nTRUE: "True" | "true"\n', encoding="utf-8")
     assert parse(inside("a:True"), format=str(variant)).calls == [Call("f", {"a": True})]
     assert parse(inside("a:True")).outcome == "malformed"
 

@@ -213,6 +213,33 @@ def test_answers_of_the_wrong_kind_are_errors(answer):
     assert all(sample.error for sample in made.samples)
 
 
+@pytest.mark.parametrize(
+    ("template", "format"),
+    [
+        ("{{ '<|tool_call>call:' }}", "gemma4"),
+        ("{{ bos_token }}", "functiongemma"),
+        (None, "functiongemma"),
+    ],
+)
+def test_format_auto_takes_what_the_chat_template_writes_and_says_so(template, format, caplog):
+    class Templated(PythonBackend):
+        class template:  # noqa: N801
+            source = template
+
+            def __new__(cls, messages, tools):
+                return "prompt"
+
+    backend = Templated(lambda p: ["<|tool_call>call:show_map{}<tool_call|>"] * len(p), "x", 16)
+    if template is None:
+        backend.template = None
+    made_plan = plan("x", "original_experiment", "chat", None, "greedy", None, format="auto")
+    with caplog.at_level("INFO", logger="fcbench"):
+        made = execute(made_plan, backend)
+    assert made.manifest["format"]["name"] == format
+    assert format in caplog.text
+    assert score(made).metrics["syntax_validity"].value == (1.0 if format == "gemma4" else 0.0)
+
+
 def test_native_calls_of_a_function_are_matched_but_have_no_syntax():
     backend = PythonBackend(
         lambda p: [[Call("show_map", {"query": "Coit Tower"})]] * len(p), "x", 16
