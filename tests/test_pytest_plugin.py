@@ -37,7 +37,7 @@ def test_a_gate_passes_and_fails_on_the_lower_bound(project):
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(
         [
-            "*AssertionError: argument_exact_match 20.0% ?3.6%, 62.4%? of 5 is not at least 0.9 (lower bound)",
+            "*AssertionError: argument_exact_match 20.0% ?3.6%, 62.4%? of 5 is not at least 0.9 (lower bound)*",
             "*flashlight-and-event: *",
         ]
     )

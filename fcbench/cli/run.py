@@ -137,10 +137,17 @@ def _plans(args: argparse.Namespace, model: str) -> Iterator[Plan]:
             )  # fmt: skip
 
 
+def _label(scores: Scores) -> str:
+    model, prompt = scores.manifest["model"]["name"], scores.manifest["prompt"]
+    return f"{model}, {prompt['mode']}{'+' + str(prompt['few_shot']) if prompt['few_shot'] else ''}"
+
+
 def _verdict(scored: list[Scores], thresholds: dict[str, float]) -> int:
     """Say on stderr what went wrong and return the exit code."""
     n_errors = sum(scores.n_errors for scores in scored)
-    missed = [line for scores in scored for line in scores.missed(thresholds)]
+    missed = [
+        f"{_label(scores)}: {line}" for scores in scored for line in scores.missed(thresholds)
+    ]
     for line in missed:
         sys.stderr.write(f"missed: {line}\n")
     if n_errors:

@@ -65,7 +65,7 @@ def parse(
     if dialect is None and not _attempts_call(turn):
         return Parse("abstained")
     if mode == "lenient":
-        repairing = Repairing(wire, grammar, turn)
+        repairing = Repairing(wire, grammar, turn, _attempts_call)
         mended = repairing.calls()
         if mended is not None:
             return Parse("calls", mended, repairs=repairing.repairs)

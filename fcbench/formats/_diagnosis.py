@@ -7,33 +7,19 @@ summarised in README.md.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from fcbench.formats._grammar import Halt, Walk
+from fcbench.formats._kinds import SPACE, WORD
 from fcbench.types import Failure, FailureKind
 
 if TYPE_CHECKING:
-    from lark import Token
-
     from fcbench.formats._grammar import Grammar
     from fcbench.formats._wire import Wire
 
 TAIL = 4096  # characters before the limit in which repetition is looked for
 REPEATS, LEAST_REPEATED = 4, 48
 SHOWN = 40  # characters of what was found that a message repeats
-BRACKETS = "{}[]()"
-QUOTES = "\"'`\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}"
-WORD = re.compile(r"""[^\s{}\[\]()<>,:"']+""")
-SPACE = re.compile(r"\s+")
-_NUMBER_LIKE = re.compile(
-    r"[0-9.eE+-]*[0-9][0-9.eE+-]*|[+.-]+|[+-]?(?:nan|NaN|NAN|inf|Infinity|INF)"
-)
-_NUMBER_RUN = re.compile(r"[0-9.eE+-]+")
-_PARTIAL_NUMBER = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:[eE][+-]?[0-9]*)?)?")
-_LITERALS = {"TRUE", "FALSE", "NULL"}
-VALUES = frozenset({"_ESCAPE", "NUMBER", "TRUE", "FALSE", "NULL", "_LBRACE", "_LSQB"})
-
 
 HINTS: dict[FailureKind, str] = {
     "empty_output": "the model wrote nothing: NaN logits (float16?), a wrong stop token?",
@@ -86,17 +72,17 @@ def diagnose(wire: Wire, grammar: Grammar, turn: str, *, limited: bool) -> Failu
         if repeated_from is not None:
             at_repetition = Halt(repeated_from, frozenset({"$END"}), None, None)
             return failure(wire, "repetition", turn, at_repetition)
-    if limited and _cut_short(wire, halt, turn):
+    if limited and halt.problem is None and wire.begins_token(halt, turn):
         return failure(wire, "truncated", turn, Halt(len(turn), halt.expected, halt.previous, None))
-    kind, at = _kind(wire, halt, turn)
+    kind, at = wire.kind(halt, turn)
     # A value judged together with what sticks to it is judged as a value, from its beginning.
-    expected = halt.expected if at == halt.position else VALUES
+    expected = halt.expected if at == halt.position else wire.values
     return failure(wire, kind, turn, halt._replace(position=at, expected=expected))
 
 
 def wrong_dialect(wire: Wire, turn: str, dialect: str) -> Failure:
     """Return the failure of a turn that is valid in another format."""
-    halt = Halt(0, frozenset({"_START_CALL"}), None, None)
+    halt = Halt(0, wire.first, None, None)
     return failure(wire, "wrong_dialect", turn, halt, dialect)
 
 
@@ -123,7 +109,7 @@ def start_of_repetition(text: str) -> int | None:
 
 def empty_output(wire: Wire, turn: str) -> Failure:
     """Return the failure of a turn that holds nothing but whitespace and padding."""
-    return failure(wire, "empty_output", turn, Halt(0, frozenset({"_START_CALL"}), None, None))
+    return failure(wire, "empty_output", turn, Halt(0, wire.first, None, None))
 
 
 def failure(wire: Wire, kind: FailureKind, turn: str, halt: Halt, dialect: str = "") -> Failure:
@@ -147,8 +133,8 @@ def failure(wire: Wire, kind: FailureKind, turn: str, halt: Halt, dialect: str =
 
 def _expected(wire: Wire, terminals: frozenset[str]) -> str:
     """Return what would have been right, in words, always in the same order."""
-    words = ["a value"] if terminals >= VALUES else []
-    others = terminals - VALUES if words else terminals
+    words = ["a value"] if terminals >= wire.values else []
+    others = terminals - wire.values if words else terminals
     words += [word for name, word in wire.names().items() if name in others]
     return " or ".join(words)
 
@@ -162,136 +148,3 @@ def _found(wire: Wire, turn: str, at: int) -> str:
     run = SPACE.match(turn, at) or WORD.match(turn, at)
     found = run.group() if run else turn[at]
     return found if len(found) <= SHOWN else found[: SHOWN - 1] + "…"
-
-
-def _cut_short(wire: Wire, halt: Halt, turn: str) -> bool:
-    """Whether the turn is right so far: the rest begins a token that may follow."""
-    if halt.problem is not None:
-        return False
-    rest = turn[halt.position :]
-    texts = [
-        wire.names()[name]
-        for name in halt.expected
-        if name in ("_START_CALL", "_END_CALL", "_CALL", "_ESCAPE")
-    ]
-    if halt.expected >= VALUES:
-        texts += ["true", "false", "None", "null"]
-    if any(text.startswith(rest) for text in texts) or not rest:
-        return True
-    if halt.expected >= VALUES:
-        return _PARTIAL_NUMBER.fullmatch(rest) is not None
-    previous = halt.previous
-    if previous is not None and previous.type == "NUMBER" and _touches(previous, halt):
-        return _PARTIAL_NUMBER.fullmatch(previous + rest) is not None
-    return False
-
-
-def _touches(previous: Token, halt: Halt) -> bool:
-    return previous.start_pos is not None and previous.start_pos + len(previous) == halt.position
-
-
-def _kind(wire: Wire, halt: Halt, turn: str) -> tuple[FailureKind, int]:
-    """Return the failure's kind and offset, by what the grammar expected where it stopped."""
-    at, expected = halt.position, halt.expected
-    if halt.problem is not None:
-        return halt.problem, at  # type: ignore[return-value]  # the three problems are kinds
-    if expected & {"TEXT"} or (halt.previous is not None and halt.previous.type == "TEXT"):
-        return "unterminated_string", at
-    if "_START_CALL" in expected:
-        return _outside_calls(wire, halt, turn), at
-    if halt.previous is not None and _touches(halt.previous, halt):
-        glued = _glued_value(halt.previous, turn, at)
-        if glued is not None:
-            return glued
-    if at < len(turn) and turn[at].isspace():
-        return "stray_whitespace", at
-    if expected >= VALUES:
-        return _instead_of_value(wire, halt, turn), at
-    if "KEY" in expected:
-        return _instead_of_key(wire, halt, turn), at
-    return _instead_of_punctuation(wire, halt, turn), at
-
-
-def _outside_calls(wire: Wire, halt: Halt, turn: str) -> FailureKind:
-    at = halt.position
-    after_call = halt.previous is not None
-    if turn.startswith(wire.declaration, at):
-        return "declaration_echo"
-    if turn.startswith(wire.prefix if after_call else (wire.prefix, wire.end), at):
-        return "missing_start_token"
-    if turn.startswith(wire.controls, at):
-        return "unexpected"
-    following = turn.find(wire.start, at)
-    gap = turn[at:following] if following >= 0 else turn[at:]
-    if not gap.strip():
-        return "stray_whitespace"
-    if not after_call:
-        return "text_before_call"
-    return "text_after_call" if following < 0 else "text_between_calls"
-
-
-def _glued_value(previous: Token, turn: str, at: int) -> tuple[FailureKind, int] | None:
-    """Judge a number or literal that more characters stick to, as in 007, 1.2.3 or trueish."""
-    start = previous.start_pos
-    word = WORD.match(turn, at)
-    if word is None or start is None:
-        return None
-    whole = turn[start : word.end()]
-    if previous.type == "NUMBER":
-        run = _NUMBER_RUN.match(turn, start)
-        if run is not None and run.end() == at and turn.startswith(":", word.end()):
-            return "missing_separator", at  # a:1b:2 is two arguments
-        return ("bad_number" if _NUMBER_LIKE.fullmatch(whole) else "bare_string"), start
-    return ("bare_string", start) if previous.type in _LITERALS else None
-
-
-def _instead_of_value(wire: Wire, halt: Halt, turn: str) -> FailureKind:
-    at = halt.position
-    if at == len(turn) or turn.startswith(wire.controls, at):
-        return "missing_value" if halt.container == "_LBRACE" else "missing_close_brace"
-    char = turn[at]
-    if char == "]" and halt.container == "_LSQB":
-        return "trailing_comma"
-    if char in ",:" or (char == "}" and halt.container == "_LBRACE"):
-        return "missing_value"
-    if char in QUOTES:
-        return "quoted_string"
-    if char in BRACKETS:
-        return "missing_value" if char == "]" else "wrong_bracket"
-    word = WORD.match(turn, at)
-    found = word.group() if word else char
-    if found in ("True", "False"):
-        return "python_literal"
-    return "bad_number" if _NUMBER_LIKE.fullmatch(found) else "bare_string"
-
-
-def _instead_of_key(wire: Wire, halt: Halt, turn: str) -> FailureKind:
-    at = halt.position
-    char = turn[at : at + 1]
-    if char in QUOTES and char:
-        return "json_arguments"
-    if char == "}":
-        return "trailing_comma"
-    if char and char in "])":
-        return "wrong_bracket"
-    if turn.startswith(wire.quote, at) or (char and not turn.startswith(wire.controls, at)):
-        return "missing_key"
-    return "missing_close_brace"
-
-
-def _instead_of_punctuation(wire: Wire, halt: Halt, turn: str) -> FailureKind:
-    at, expected = halt.position, halt.expected
-    char = turn[at : at + 1]
-    if "_CALL" in expected:
-        return "missing_call_prefix"
-    if "NAME" in expected:
-        return "missing_name"
-    if expected == {"_LBRACE"}:
-        return "wrong_bracket" if char and char in "([" else "missing_open_brace"
-    if "_END_CALL" in expected:
-        return "wrong_bracket" if char and char in "}])" else "missing_end_token"
-    if char and char in "}])":
-        return "missing_separator" if "_COLON" in expected and char == "}" else "wrong_bracket"
-    if "_COMMA" in expected and (not char or turn.startswith((wire.end, wire.start), at)):
-        return "missing_close_brace"
-    return "missing_separator" if expected & {"_COLON", "_COMMA"} else "unexpected"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from functools import cache
@@ -27,7 +28,8 @@ MAX_DEPTH = 64
 KNOWN_TERMINALS = {
     *("_START_CALL", "_END_CALL", "_CALL", "NAME", "KEY", "_ESCAPE", "TEXT"),
     *("_LBRACE", "_RBRACE", "_LSQB", "_RSQB", "_COLON", "_COMMA"),
-    *("NUMBER", "TRUE", "FALSE", "NULL"),
+    *("NUMBER", "TRUE", "FALSE", "NULL", "STRING", "FUNCTION", "_IDENTIFIER"),
+    *("_NAME", "_ARGUMENTS", "_ID", "_BREAK", "_GAP", "_WS", "_PYTHON_TAG"),
 }
 """What the builders and the diagnosis know by name."""
 
@@ -145,6 +147,7 @@ class Walk:
         self.previous: Token | None = None
         self.containers: list[str] = []
         self._keys: list[set[str]] = []
+        self._wrappers = 0  # brackets around a call's arguments, which are not its nesting
         self._grammar = grammar
         self._parser = grammar.interactive()
 
@@ -195,9 +198,9 @@ class Walk:
         return calls
 
     def _problem(self, token: Token) -> str | None:
-        if token.type in CLOSERS.values() and len(self.containers) >= MAX_DEPTH:
+        if token.type in CLOSERS.values() and len(self.containers) - self._wrappers >= MAX_DEPTH:
             return "too_deep"
-        if token.type == "KEY" and self._keys and token in self._keys[-1]:
+        if token.type == "KEY" and self._keys and _key(token) in self._keys[-1]:
             return "duplicate_key"
         if token.type == "NUMBER" and is_infinite(token):
             return "bad_number"
@@ -211,7 +214,14 @@ class Walk:
             self.containers.pop()
             self._keys.pop()
         elif token.type == "KEY":
-            self._keys[-1].add(str(token))
+            self._keys[-1].add(_key(token))
+        elif token.type == "_ARGUMENTS":
+            self._wrappers = len(self.containers)
+
+
+def _key(token: str) -> str:
+    """Return the key that a token stands for: JSON may spell one in several ways."""
+    return str(json.loads(token)) if token.startswith('"') else str(token)
 
 
 def is_infinite(number: str) -> bool:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from lark import Token
 
-from fcbench.formats._diagnosis import SPACE, VALUES, WORD
 from fcbench.formats._grammar import CLOSERS, Grammar, Halt, Walk
+from fcbench.formats._kinds import SPACE, WORD
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fcbench.formats._wire import Wire
     from fcbench.types import Call
 
@@ -17,10 +19,13 @@ if TYPE_CHECKING:
 class Repairing(Walk):
     """A walk that mends what lenient mode allows, in one pass, and lists what it mended."""
 
-    def __init__(self, wire: Wire, grammar: Grammar, turn: str) -> None:
+    def __init__(
+        self, wire: Wire, grammar: Grammar, turn: str, attempts_call: Callable[[str], bool]
+    ) -> None:
         super().__init__(grammar, turn)
         self.repairs: list[str] = []
         self._wire = wire
+        self._attempts_call = attempts_call  # in any format: such text is no prose to remove
 
     def calls(self) -> list[Call] | None:
         """Return the calls of the mended turn, or None if mending was not enough."""
@@ -46,9 +51,10 @@ class Repairing(Walk):
         self.repairs.append(f"{what} at {self.position}")
 
     def _drop_trailing_comma(self) -> None:
-        if self.containers and self.turn.startswith(",", self.position):
-            gap = SPACE.match(self.turn, self.position + 1)
-            after = gap.end() if gap else self.position + 1
+        comma = self._wire.comma.match(self.turn, self.position)
+        if self.containers and comma is not None:
+            gap = SPACE.match(self.turn, comma.end())
+            after = gap.end() if gap else comma.end()
             closer = "}" if self.containers[-1] == "_LBRACE" else "]"
             before = self.previous
             comma_is_first = before is not None and before.type in (
@@ -58,7 +64,7 @@ class Repairing(Walk):
             )
             if self.turn.startswith(closer, after) and not comma_is_first:
                 self._note("removed a trailing comma")
-                self.position += 1
+                self.position = comma.end()
 
     def _mend(self, halt: Halt) -> bool:
         turn, at = self.turn, self.position
@@ -67,11 +73,10 @@ class Repairing(Walk):
         space = SPACE.match(turn, at)
         if space is not None:
             self._note("removed whitespace")
-            self.position = space.end()
-            return True
-        if "_START_CALL" in halt.expected:
+            return self._move_to(space.end(), halt)
+        if halt.expected & {*self._wire.first, "$END"} and not self.containers:
             return self._skip_text(halt)
-        if halt.expected >= VALUES:
+        if halt.expected >= self._wire.values:
             for literal, terminal in (("True", "TRUE"), ("False", "FALSE")):
                 word = WORD.match(turn, at)
                 if word is not None and word.group() == literal:
@@ -84,7 +89,7 @@ class Repairing(Walk):
 
     def _skip_text(self, halt: Halt) -> bool:
         """Skip text around calls; never a control token, and never all of a turn without a call."""
-        following = self.turn.find(self._wire.start, self.position)
+        following = self._wire.next_call(self.turn, self.position)
         if following < 0 and halt.previous is None:
             return False
         end = following if following >= 0 else len(self.turn)
@@ -93,9 +98,15 @@ class Repairing(Walk):
         if (
             not gap
             or any(control in gap for control in self._wire.controls)
-            or self._wire.attempts_call(gap)
+            or self._attempts_call(gap)
         ):
             return False
         self._note("removed text")
-        self.position = end
+        return self._move_to(end, halt)
+
+    def _move_to(self, position: int, halt: Halt) -> bool:
+        """Go on behind what was removed, which held the newline that a next call may need."""
+        self.position = position
+        if "_BREAK" in halt.expected and self.turn.startswith(self._wire.start, position):
+            return self.feed(Token("_BREAK", "\n", start_pos=position), 0)
         return True

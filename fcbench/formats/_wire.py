@@ -1,65 +1,65 @@
-"""The tokens of one format of FunctionGemma's kind, and what an attempt at a call looks like."""
+"""What a format tells the parser about its tokens, and how it judges what is wrong."""
 
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NAME_RUN = re.compile(r"""[^\s{}\[\]()<>,"']+""")
+    from fcbench.formats._grammar import Halt
+    from fcbench.types import FailureKind
 
 
 @dataclass(frozen=True)
-class Wire:
-    """The tokens of a format of FunctionGemma's kind.
+class Wire(ABC):
+    """The tokens of a format.
 
-    `stops` end the turn, `controls` may never stand in a string, `padding` is no answer, and a
-    turn that holds one of `openers` attempts a call.
+    A call stands between `start` and `end` ("" where a format has none), a string between two
+    `quote`; `prefix` comes before a function's name. `stops` end the turn, `controls` may never
+    stand in a string, `padding` is no answer, and a turn that holds one of `openers` attempts a
+    call.
     """
 
     start: str
     end: str
     quote: str
-    declaration: str
     prefix: str
     stops: tuple[str, ...]
     controls: tuple[str, ...]
     padding: tuple[str, ...]
     openers: tuple[str, ...]
 
-    def attempts_call(self, text: str) -> bool:
-        """Whether a text holds a call token, or a name after the prefix and before a bracket."""
-        if any(opener in text for opener in self.openers):
-            return True
-        # Every maximal run of name characters is looked at once: one pattern for the whole would
-        # take quadratic time over a long run.
-        return self.prefix in text and any(
-            self.prefix in run.group()[:-1] and text[run.end() : run.end() + 1] in ("{", "(")
-            for run in _NAME_RUN.finditer(text)
-        )
+    values: ClassVar[frozenset[str]]
+    """The terminals that a value can begin with."""
 
+    comma: ClassVar[re.Pattern[str]] = re.compile(",")
+    """A comma, with the whitespace before it that the format allows."""
+
+    def next_call(self, turn: str, at: int) -> int:
+        """Return where the next call after a place begins, or -1."""
+        return turn.find(self.start, at)
+
+    @property
+    def first(self) -> frozenset[str]:
+        """The terminals that a turn can begin with."""
+        return frozenset({"_START_CALL"})
+
+    def attempts_call(self, text: str) -> bool:
+        """Whether a text attempts a call in this format."""
+        return any(opener in text for opener in self.openers)
+
+    @abstractmethod
     def names(self) -> Mapping[str, str]:
-        """Return what each terminal is called in a message to a person."""
-        return {
-            "_START_CALL": self.start,
-            "_END_CALL": self.end,
-            "_CALL": self.prefix,
-            "NAME": "a function name",
-            "_LBRACE": "{",
-            "_RBRACE": "}",
-            "_LSQB": "[",
-            "_RSQB": "]",
-            "_COLON": ":",
-            "_COMMA": ",",
-            "KEY": "an argument name",
-            "_ESCAPE": self.quote,
-            "TEXT": "text",
-            "NUMBER": "a number",
-            "TRUE": "true",
-            "FALSE": "false",
-            "NULL": "None",
-            "$END": "the end of the turn",
-        }
+        """Return what each terminal is called in a message to a person, in the order to list."""
+
+    @abstractmethod
+    def begins_token(self, halt: Halt, turn: str) -> bool:
+        """Whether what is left where the parse stopped begins a token that may stand there."""
+
+    @abstractmethod
+    def kind(self, halt: Halt, turn: str) -> tuple[FailureKind, int]:
+        """Return the failure's kind and offset, by what was expected where the parse stopped."""

@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from fcbench.formats._braces import Builder, Renderer
-from fcbench.formats._wire import Wire
+from fcbench.formats._braces_wire import BracesWire
 from fcbench.types import Call
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ CONTROL_TOKEN_IDS: Mapping[str, int] = {
     END_OF_TURN: 106,
 }
 
-WIRE = Wire(
+WIRE = BracesWire(
     start=START_CALL,
     end=END_CALL,
     quote=ESCAPE,

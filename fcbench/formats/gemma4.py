@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fcbench.formats._braces import Builder, Renderer
+from fcbench.formats._braces_wire import BracesWire
 from fcbench.formats._messages import system_first
-from fcbench.formats._wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ CONTROL_TOKENS = (
     *(START_RESPONSE, END_RESPONSE, QUOTE),
 )
 
-WIRE = Wire(
+WIRE = BracesWire(
     start=START_CALL,
     end=END_CALL,
     quote=QUOTE,

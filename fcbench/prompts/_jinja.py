@@ -34,7 +34,8 @@ def compile_template(source: str, shown: str) -> jinja2.Template:
     import jinja2
 
     try:
-        return _compile(source)
+        # A user's own file may name nothing that is not there; templates in the wild do.
+        return _compile(source, strict=True)
     except jinja2.TemplateSyntaxError as error:
         raise UsageError(
             f"{shown}:{error.lineno}: not a Jinja template: {error.message}"
@@ -42,12 +43,16 @@ def compile_template(source: str, shown: str) -> jinja2.Template:
 
 
 @cache
-def _compile(source: str) -> jinja2.Template:
+def _compile(source: str, *, strict: bool = False) -> jinja2.Template:
+    from jinja2 import StrictUndefined, Undefined
     from jinja2.ext import loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=[loopcontrols],
+        undefined=StrictUndefined if strict else Undefined,
     )
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _raise

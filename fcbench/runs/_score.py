@@ -16,14 +16,14 @@ from fcbench.runs._outputs import read_outputs, to_samples
 from fcbench.runs._read import read_run
 from fcbench.stats import Estimate, wilson
 from fcbench.suite import Suite, load_suite
-from fcbench.types import Parse, Run, Sample, Verdict
+from fcbench.types import Json, Parse, Run, Sample, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import pandas as pd
 
-    from fcbench.types import Case, Json
+    from fcbench.types import Case
 
 SHOWN_FAILURES = 5
 
@@ -48,7 +48,7 @@ class Scores(msgspec.Struct, frozen=True):
     manifest: dict[str, Json] = {}
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row a case: id, tags, text, outcome, a failure's offset, every metric."""
+        """Return one row a case: id, tags, text, outcome, why it is wrong, every metric."""
         import pandas as pd
 
         names = list(self.metrics)
@@ -60,6 +60,7 @@ class Scores(msgspec.Struct, frozen=True):
                 "text": text,
                 "outcome": outcome_of(verdict),
                 "offset": _offset(verdict),
+                "reason": None if _is_right(verdict) else reason(verdict),
                 "error": verdict.error,
                 **{name: metric(name)(verdict) for name in names},
             }
@@ -91,9 +92,10 @@ class Scores(msgspec.Struct, frozen=True):
                 raise UsageError(f"no such metric: {name}", hint=nearest(name, self.metrics))
             found = self.metrics[name]
             if found.low is None or found.low < threshold:
-                lines.append(
-                    f"{name} {describe(found)} is not at least {threshold:g} (lower bound)"
-                )
+                reach = wilson(found.n, found.n).low or 0.0
+                line = f"{name} {describe(found)} is not at least {threshold:g} (lower bound)"
+                unreachable = f"; {found.n} cases cannot prove more than {reach:.1%}"
+                lines.append(line + (unreachable if reach < threshold else ""))
         return lines
 
     def _first_error(self) -> str:
@@ -155,6 +157,7 @@ def _score(  # noqa: PLR0913
     matcher: str,
     manifest: dict[str, Json],
 ) -> Scores:
+    absent = "not answered yet: go on with --resume" if manifest else "no output was given"
     by_id = {case.id: case for case in cases}
     for sample in samples:
         if sample.case_id not in by_id:
@@ -166,7 +169,7 @@ def _score(  # noqa: PLR0913
         given.setdefault(sample.case_id, []).append(sample)
     verdicts, texts = [], []
     for case in cases:
-        for sample in given.get(case.id, [Sample(case.id, error="no output was given")]):
+        for sample in given.get(case.id, [Sample(case.id, error=absent)]):
             verdicts.append(judge(case, sample, _parse(sample, format), matcher))
             texts.append(sample.text)
     tags = sorted({tag for case in cases for tag in case.tags})
@@ -207,6 +210,12 @@ def outcome_of(verdict: Verdict) -> str:
     return verdict.parse.outcome if failure is None else failure.kind
 
 
+def _is_right(verdict: Verdict) -> bool:
+    if verdict.expects_call:
+        return verdict.arguments is True
+    return verdict.parse.outcome == "abstained" and verdict.error is None
+
+
 def _offset(verdict: Verdict) -> int | None:
     failure = verdict.parse.failure
     return None if failure is None or verdict.error is not None else failure.offset
@@ -221,6 +230,8 @@ def describe(estimate: Estimate) -> str:
 
 def reason(verdict: Verdict) -> str:
     """Return in a line why a verdict is not right."""
+    if verdict.error is not None:
+        return f"no answer: {verdict.error}"
     failure = verdict.parse.failure
     if failure is not None:
         instead = f"expected {failure.expected}, found {failure.found!r}"

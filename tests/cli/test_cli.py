@@ -93,7 +93,10 @@ def test_fail_under_is_about_the_lower_bound(capsys):
     assert run(capsys, *RUN, "--fail-under", "syntax_validity=0.5")[0] == 0
     code, _, err = run(capsys, *RUN, "--fail-under", "syntax_validity=0.6")
     assert code == 1
-    assert "missed: syntax_validity 100.0% [56.6%, 100.0%] of 5 is not at least 0.6" in err
+    assert (
+        "missed: python:cli_model:answer, chat: syntax_validity 100.0% [56.6%, 100.0%] of 5 is not"
+        in err
+    )
 
 
 def test_runs_over_different_cases_never_share_a_table(capsys):

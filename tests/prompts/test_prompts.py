@@ -336,7 +336,8 @@ def test_a_prompt_file_sees_the_case(tmp_path):
 
 @pytest.mark.parametrize(
     ("source", "message"),
-    [("{% if %}", ":1: not a Jinja template"), ("{{ 1 / 0 }}", "cannot render case"), ("{{ raise_exception('no') }}", "refuses"), (None, "cannot be read")],
+    [("{% if %}", ":1: not a Jinja template"), ("{{ 1 / 0 }}", "cannot render case"), ("{{ raise_exception('no') }}", "refuses"),
+        ("{{ usr }}", "'usr' is undefined"), (None, "cannot be read")],
 )  # fmt: skip
 def test_a_bad_prompt_file_is_one_clear_error(tmp_path, source, message):
     file = tmp_path / "bad.jinja"

@@ -324,6 +324,25 @@ def test_to_pandas_has_a_row_a_case():
     frame = score({"map": RIGHT}, suite="original_experiment").to_pandas()
     assert list(frame["case_id"]) == [c.id for c in fcbench.load_suite("original_experiment").cases]
     assert frame.set_index("case_id").loc["map", "argument_exact_match"] == 1.0
+    wrong = score({"map": RIGHT.replace("Coit", "Eiffel")}, suite="original_experiment").to_pandas()
+    reasons = wrong.set_index("case_id")["reason"]
+    assert (
+        reasons["map"] == "show_map.query: different: expected 'Coit Tower', called 'Eiffel Tower'"
+    )
+    assert reasons["email"] == "no answer: no output was given"
+
+
+def test_a_threshold_that_n_cases_cannot_prove_says_so():
+    scores = score({"map": RIGHT}, suite="original_experiment")
+    (line,) = scores.missed({"argument_exact_match": 0.9})
+    assert line.endswith("; 1 cases cannot prove more than 20.7%")
+
+
+def test_pydoc_shows_the_public_names():
+    script = (
+        "import pydoc, fcbench; [pydoc.render_doc(getattr(fcbench, n)) for n in fcbench.__all__]"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 
 
 def test_assert_at_least_is_about_the_lower_bound_and_shows_failing_cases():
