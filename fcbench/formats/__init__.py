@@ -119,11 +119,6 @@ def _path_of(format: str) -> Path:
     return Path(format) if format.endswith(".lark") else data_folder("grammars") / f"{format}.lark"
 
 
-def valid_formats(text: str) -> list[str]:
-    """Return the names of the formats in which a model's turn is valid calls as a whole."""
-    return [name for name in registry.names("formats") if _is_valid(text, name)]
-
-
 def detect_format(chat_template: str) -> str | None:
     """Return the format that a chat template writes calls in, if it is a known one."""
     found = (n for n in registry.names("formats") if module_of(n).detect(chat_template))

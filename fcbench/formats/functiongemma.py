@@ -79,7 +79,7 @@ def render(calls: Sequence[Call]) -> str:
     all, a name or key with a reserved character, a control token inside a string, a number that
     is not finite, nesting deeper than 64, and values that are not JSON.
     """
-    return _RENDERER.calls(calls)
+    return "".join(_RENDERER.each(calls))
 
 
 # Tools and messages -> prompt

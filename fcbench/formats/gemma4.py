@@ -58,7 +58,7 @@ def detect(chat_template: str) -> bool:
 
 def render(calls: Sequence[Call]) -> str:
     """Return the wire text of calls, without a stop token; FormatError as for functiongemma."""
-    return _RENDERER.calls(calls)
+    return "".join(_RENDERER.each(calls))
 
 
 def prepare_messages(messages: Sequence[Mapping[str, Json]]) -> list[dict[str, Json]]:

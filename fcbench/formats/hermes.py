@@ -48,7 +48,7 @@ def render(calls: Sequence[Call]) -> str:
 
     Raises FormatError with the JSON path for what JSON cannot express, or the turn cannot hold.
     """
-    return "\n".join(f"<tool_call>\n{body}\n</tool_call>" for body in _RENDERER.bodies(calls))
+    return "\n".join(f"<tool_call>\n{body}\n</tool_call>" for body in _RENDERER.each(calls))
 
 
 def prepare_messages(messages: Sequence[Mapping[str, Json]]) -> list[dict[str, Json]]:

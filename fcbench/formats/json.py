@@ -48,7 +48,7 @@ def render(calls: Sequence[Call]) -> str:
 
     Raises FormatError with the JSON path for what JSON cannot express, or the turn cannot hold.
     """
-    bodies = _RENDERER.bodies(calls)
+    bodies = _RENDERER.each(calls)
     return bodies[0] if len(bodies) == 1 else f"[{', '.join(bodies)}]"
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fcbench import Call, parse, registry, render
-from fcbench.formats import detect_format, grammar_sha256, module_of, valid_formats
+from fcbench.formats import detect_format, grammar_sha256, module_of
 from fcbench.formats._diagnosis import start_of_repetition
 from fcbench.paths import data_folder
 from fcbench.prompts._jinja import OwnTemplate
@@ -21,6 +21,10 @@ def example_lines(name: str, sign: str) -> list[str]:
     return [
         line.removeprefix(prefix).replace(r"\n", "\n") for line in lines if line.startswith(prefix)
     ]
+
+
+def valid_formats(text: str) -> list[str]:
+    return [name for name in FORMATS if parse(text, name).outcome == "calls"]
 
 
 ACCEPTED = [(name, line) for name in FORMATS for line in example_lines(name, "+")]

@@ -1,0 +1,113 @@
+"""What formats share of values: building them while lark parses, and writing them."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from lark import Token, Transformer
+
+from fcbench.errors import FormatError
+from fcbench.formats._grammar import MAX_DEPTH, Irregular, is_infinite
+from fcbench.formats._numbers import read_integer, write_integer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fcbench.types import Call, Json
+
+
+class ValueBuilder(Transformer[Token, "list[Call]"]):
+    """Builds values while lark parses; plain lists of children are lark's fastest callbacks."""
+
+    def turn(self, calls: list[Call]) -> list[Call]:
+        return calls
+
+    def object(self, pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+        built = dict(pairs)
+        if len(built) != len(pairs):
+            raise Irregular("a key stands twice")
+        return built
+
+    def array(self, items: list[Json]) -> list[Json]:
+        return items
+
+    def NUMBER(self, token: Token) -> int | float:  # noqa: N802  lark calls it by the terminal's name
+        if not any(c in ".eE" for c in token):
+            return read_integer(str(token))
+        if is_infinite(token):
+            raise Irregular("a number overflows")
+        return float(token)
+
+    def TRUE(self, _: Token) -> bool:  # noqa: N802
+        return True
+
+    def FALSE(self, _: Token) -> bool:  # noqa: N802
+        return False
+
+    def NULL(self, _: Token) -> None:  # noqa: N802
+        return None
+
+
+class ValueRenderer(ABC):
+    """Writes calls and values; every refusal is a FormatError with a JSON path."""
+
+    null: str
+    comma: str
+
+    def each(self, calls: Sequence[Call]) -> list[str]:
+        """Return the text of each of one or more calls."""
+        if not calls:
+            raise FormatError("$: a call turn holds at least one call, got none")
+        return [self._checked(call, f"$[{index}]") for index, call in enumerate(calls)]
+
+    def _checked(self, call: Call, path: str) -> str:
+        if not isinstance(call.name, str) or not self.is_name(call.name):
+            raise FormatError(f"{path}.name: not a function name in this format: {call.name!r}")
+        if not isinstance(call.arguments, dict):
+            kind = type(call.arguments).__name__
+            raise FormatError(f"{path}.arguments: expected an object, got {kind}")
+        return self.call(call, path)
+
+    @abstractmethod
+    def is_name(self, name: str) -> bool:
+        """Whether a function may have this name."""
+
+    @abstractmethod
+    def call(self, call: Call, path: str) -> str:
+        """Return the text of a call whose name is one and whose arguments are an object."""
+
+    @abstractmethod
+    def string(self, value: str, path: str) -> str:
+        """Return the text of a string."""
+
+    @abstractmethod
+    def pairs(self, value: dict[str, Json], path: str, depth: int) -> list[str]:
+        """Return the text of each key with its value."""
+
+    def value(self, value: Json, path: str = "$", depth: int = 0) -> str:
+        """Return the text of a value that stands `depth` levels deep."""
+        match value:
+            case None:
+                return self.null
+            case bool():
+                return "true" if value else "false"
+            case int():
+                return write_integer(value)
+            case float():
+                if not math.isfinite(value):
+                    raise FormatError(f"{path}: not a finite number: {value!r}")
+                # numpy.float64 is a float that writes itself otherwise.
+                return float.__repr__(value)
+            case str():
+                return self.string(value, path)
+            case list() | dict() if depth >= MAX_DEPTH:
+                raise FormatError(f"{path}: nested deeper than {MAX_DEPTH} levels")
+            case list():
+                items = (self.value(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(value))
+                return f"[{self.comma.join(items)}]"
+            case dict():
+                return f"{{{self.comma.join(self.pairs(value, path, depth + 1))}}}"
+            case _:
+                raise FormatError(f"{path}: not a JSON value: {type(value).__name__}")
