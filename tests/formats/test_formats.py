@@ -43,6 +43,7 @@ def test_a_grammar_carries_its_examples_and_its_source(name):
 def test_examples_in_a_grammar_are_in_the_language(name, line):
     parsed = parse(line, name)
     assert parsed.outcome == "calls", parsed.failure
+    assert module_of(name).WIRE.attempts_call(line)  # which wrong_dialect relies on
     assert name in valid_formats(line)
     assert parse(line, name, "lenient").repairs == []
 
@@ -74,7 +75,9 @@ calls = st.lists(
 @settings(max_examples=150)
 def test_parse_after_render_is_the_identity_in_every_format(name, data):
     given_calls = data.draw(calls)[: getattr(module_of(name), "MAX_CALLS", 3)]
-    parsed = parse(render(given_calls, name), name)
+    text = render(given_calls, name)
+    assert module_of(name).WIRE.attempts_call(text)
+    parsed = parse(text, name)
     assert parsed.outcome == "calls", parsed.failure
     assert repr(sorted_keys(parsed.calls)) == repr(sorted_keys(given_calls))
 
