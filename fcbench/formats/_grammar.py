@@ -154,15 +154,18 @@ class Walk:
     def run(self) -> Halt | None:
         """Go on to the first token that cannot stand where it does; None at a complete turn."""
         while self.position < len(self.turn):
-            token = self.next_token()
-            if token is None:
-                return self.halt()
-            problem = self._problem(token)
-            if problem is not None:
-                return self.halt(problem)
-            if not self.feed(token):
-                return self.halt()
+            halt = self.take()
+            if halt is not None:
+                return halt
         return None if "$END" in self.expected() else self.halt()
+
+    def take(self) -> Halt | None:
+        """Take one token, or return where the parse stands."""
+        token = self.next_token()
+        if token is None:
+            return self.halt()
+        problem = self._problem(token)
+        return self.halt(problem) if problem is not None or not self.feed(token) else None
 
     def next_token(self) -> Token | None:
         """Return the token at the position, if any terminal that may follow matches there."""

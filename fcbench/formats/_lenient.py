@@ -31,21 +31,13 @@ class Repairing(Walk):
         """Return the calls of the mended turn, or None if mending was not enough."""
         while True:
             self._drop_trailing_comma()
-            halt = self.run_one()
+            halt = self.take()
             if halt is None:
                 continue
             if halt.position == len(self.turn) and "$END" in halt.expected:
                 return self.result()
             if not self._mend(halt):
                 return None
-
-    def run_one(self) -> Halt | None:
-        """Take one token, or return where the parse stands."""
-        token = self.next_token()
-        if token is None:
-            return self.halt()
-        problem = self._problem(token)
-        return self.halt(problem) if problem is not None or not self.feed(token) else None
 
     def _note(self, what: str) -> None:
         self.repairs.append(f"{what} at {self.position}")
