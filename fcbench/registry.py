@@ -36,6 +36,7 @@ def names(kind: str) -> list[str]:
     return sorted(_modules(kind))
 
 
+@cache
 def load(kind: str, name: str) -> ModuleType:
     """Return the module behind a name. An unknown name is a UsageError that names the nearest."""
     modules = _modules(kind)

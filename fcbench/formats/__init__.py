@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
+    from fcbench.formats._format import Format
     from fcbench.formats._grammar import Grammar
+    from fcbench.formats._wire import Wire
     from fcbench.types import Call, Mode, Stop
 
 MODES = ("strict", "lenient")
@@ -48,31 +51,33 @@ def parse(
     >>> parse("<start_function_call>f{a:1}<end_function_call>").failure.kind
     'missing_call_prefix'
     """
-    from fcbench.formats._diagnosis import diagnose, empty_output, wrong_dialect
-    from fcbench.formats._lenient import Repairing
-
+    judge = format_of(format)
     if mode not in MODES:
         raise UsageError(f"no such mode: {mode}", hint=nearest(mode, MODES))
-    grammar = grammar_of(format)
-    wire = module_of(format).WIRE
+    wire = judge.wire
     turn = _turn(wire.stops, text)
+    found = judge.read(turn)
+    if isinstance(found, list):
+        return Parse("calls", found)
+    walk, halt = found
+    from fcbench.formats._diagnosis import diagnose, empty_output, wrong_dialect
+
     if not _without(wire.padding, turn).strip():
         return Parse("malformed", failure=empty_output(wire, turn))
-    calls = grammar.calls(turn)
-    if calls is not None:
-        return Parse("calls", calls)
-    dialect = _dialect(text, own=name_of(format))
+    dialect = _dialect(text, own=judge.name)
     if dialect is None and not _attempts_call(turn):
         return Parse("abstained")
     if mode == "lenient":
-        repairing = Repairing(wire, grammar, turn, _attempts_call)
-        mended = repairing.calls()
+        from fcbench.formats._lenient import Repairing
+
+        repairing = Repairing(walk, wire, _attempts_call)
+        mended = repairing.calls(halt)
         if mended is not None:
             return Parse("calls", mended, repairs=repairing.repairs)
     if dialect is not None:
         return Parse("malformed", failure=wrong_dialect(wire, turn, dialect))
     limited = stop == "limit" and len(turn) == len(text)
-    return Parse("malformed", failure=diagnose(wire, grammar, turn, limited=limited))
+    return Parse("malformed", failure=diagnose(wire, turn, halt, limited=limited))
 
 
 def render(calls: Sequence[Call], format: str = "functiongemma") -> str:
@@ -96,9 +101,18 @@ def module_of(format: str) -> ModuleType:
 
 def grammar_of(format: str) -> Grammar:
     """Return the compiled grammar of a format, given its name or the path of a variant."""
-    from fcbench.formats._grammar import compiled
+    return format_of(format).grammar
 
-    return compiled(_path_of(format), module_of(format).Builder)
+
+@cache
+def format_of(format: str) -> Format:
+    """Return a format ready to judge turns, given its name or the path of a grammar variant."""
+    from fcbench.formats._format import Format
+
+    module = module_of(format)
+    # A variant of one's own may hold other rules than those that the fast path knows.
+    flat = None if format.endswith(".lark") else getattr(module, "flat_calls", None)
+    return Format(name_of(format), module.WIRE, _path_of(format), module.Builder, flat)
 
 
 def grammar_sha256(format: str) -> str:
@@ -126,22 +140,27 @@ def detect_format(chat_template: str) -> str | None:
 
 
 def _is_valid(text: str, format: str) -> bool:
-    wire = module_of(format).WIRE
-    # Every valid turn holds an opener of its format, which is quicker to look for than to parse.
-    if not wire.attempts_call(text):
-        return False
-    return grammar_of(format).calls(_turn(wire.stops, text)) is not None
+    other = format_of(format)
+    return isinstance(other.read(_turn(other.wire.stops, text)), list)
 
 
 def _dialect(text: str, own: str) -> str | None:
     """Return another format in which the turn as a whole is valid, if there is one."""
-    others = (name for name in registry.names("formats") if name != own)
-    return next((name for name in others if _is_valid(text, name)), None)
+    for name, wire in _wires().items():
+        # Every valid turn holds an opener of its format, which is quick to look for.
+        if name != own and wire.attempts_call(text) and _is_valid(text, name):
+            return name
+    return None
 
 
 def _attempts_call(turn: str) -> bool:
     """Whether a turn holds the beginning of a call in any format."""
-    return any(module_of(name).WIRE.attempts_call(turn) for name in registry.names("formats"))
+    return any(wire.attempts_call(turn) for wire in _wires().values())
+
+
+@cache
+def _wires() -> dict[str, Wire]:
+    return {name: module_of(name).WIRE for name in registry.names("formats")}
 
 
 def _turn(stops: Sequence[str], text: str) -> str:

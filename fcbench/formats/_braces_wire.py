@@ -20,7 +20,7 @@ from fcbench.formats._wire import Wire
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fcbench.formats._grammar import Halt
+    from fcbench.formats._walk import Halt
     from fcbench.types import FailureKind
 
 _NAME_RUN = re.compile(r"""[^\s{}\[\]()<>,"']+""")

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fcbench.formats._grammar import Halt, Walk
 from fcbench.formats._kinds import SPACE, WORD
+from fcbench.formats._walk import Halt
 from fcbench.types import Failure, FailureKind
 
 if TYPE_CHECKING:
-    from fcbench.formats._grammar import Grammar
     from fcbench.formats._wire import Wire
 
 TAIL = 4096  # characters before the limit in which repetition is looked for
@@ -58,15 +57,11 @@ HINTS: dict[FailureKind, str] = {
 }
 
 
-def diagnose(wire: Wire, grammar: Grammar, turn: str, *, limited: bool) -> Failure:
-    """Return why a turn, known to be outside the strict language, is outside it.
+def diagnose(wire: Wire, turn: str, halt: Halt, *, limited: bool) -> Failure:
+    """Return why a turn, whose strict parse stopped, is outside the strict language.
 
     `limited`: the token limit, not a stop token, ended the turn.
     """
-    walk = Walk(grammar, turn)
-    halt = walk.run()
-    if halt is None:
-        raise AssertionError(f"the two strict parses disagree on {turn!r}")
     if limited:
         repeated_from = start_of_repetition(turn)
         if repeated_from is not None:

@@ -12,13 +12,11 @@ from fcbench.types import Call
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lark import Token
-
     from fcbench.types import Json
 
 
 class Builder(ValueBuilder):
-    """Builds calls while lark parses."""
+    """Builds calls from a parse."""
 
     def body(self, children: list[Any]) -> Call:
         # In either order, and perhaps with an id, which is not part of a call.
@@ -26,20 +24,25 @@ class Builder(ValueBuilder):
         (arguments,) = (child for child in children if isinstance(child, dict))
         return Call(name, arguments)
 
-    def name(self, children: list[Token]) -> str:
-        return str(json.loads(children[0]))
+    def name(self, children: list[str]) -> str:
+        return _unquoted(children[0])
 
     def arguments(self, children: list[dict[str, Json]]) -> dict[str, Json]:
         return children[0]
 
-    def id(self, _: list[Token]) -> None:
+    def id(self, _: list[str]) -> None:
         return None
 
     def pair(self, children: list[Any]) -> tuple[str, Json]:
-        return json.loads(children[0]), children[1]
+        key, value = children
+        return _unquoted(key), value
 
-    def string(self, children: list[Token]) -> str:
-        return str(json.loads(children[0]))
+    def string(self, children: list[str]) -> str:
+        return _unquoted(children[0])
+
+
+def _unquoted(text: str) -> str:
+    return str(json.loads(text)) if "\\" in text else text[1:-1]
 
 
 class Renderer(ValueRenderer):

@@ -18,14 +18,16 @@ from fcbench.formats._wire import Wire
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fcbench.formats._grammar import Halt
+    from fcbench.formats._walk import Halt
     from fcbench.types import FailureKind
 
 # A string as far as it is right, and one that the token limit may have cut.
 _STRING = r'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+'
 _BEGUN_STRING = re.compile(_STRING)
 _CUT_STRING = re.compile(_STRING + r"(?:\\(?:u[0-9a-fA-F]{0,3})?)?")
-_OPENER = re.compile(r"""(?:\[\s*+)?\{\s*+["'](?:name|arguments|parameters)["']\s*+:""")
+_OBJECT = r"""\{\s*+["'](?:name|arguments|parameters)["']\s*+:"""
+_OBJECT_OPENER = re.compile(_OBJECT)  # begins with a letter of its own, which is fast to look for
+_OPENER = re.compile(rf"(?:\[\s*+)?{_OBJECT}")
 _STRINGS = {"STRING", "KEY", "FUNCTION", "_NAME", "_ARGUMENTS", "_ID", "_IDENTIFIER"}
 
 
@@ -36,8 +38,6 @@ class JsonWire(Wire):
     arguments: str = "arguments"
 
     values = frozenset({"STRING", "NUMBER", "TRUE", "FALSE", "NULL", "_LBRACE", "_LSQB"})
-
-    comma = re.compile(r"[ \t\n\r]*,")
 
     def next_call(self, turn: str, at: int) -> int:
         """Return where the next call after a place begins, or -1."""
@@ -53,7 +53,7 @@ class JsonWire(Wire):
 
     def attempts_call(self, text: str) -> bool:
         """Whether a text holds a call token, or an object that begins as a call does."""
-        return super().attempts_call(text) or _OPENER.search(text) is not None
+        return super().attempts_call(text) or _OBJECT_OPENER.search(text) is not None
 
     def names(self) -> Mapping[str, str]:
         """Return what each terminal is called in a message to a person, in the order to list."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lark import Token
 
-    from fcbench.formats._grammar import Halt
+    from fcbench.formats._walk import Halt
     from fcbench.types import FailureKind
 
 BRACKETS = "{}[]()"

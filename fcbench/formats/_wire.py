@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fcbench.formats._grammar import Halt
+    from fcbench.formats._walk import Halt
     from fcbench.types import FailureKind
 
 
@@ -35,9 +34,6 @@ class Wire(ABC):
 
     values: ClassVar[frozenset[str]]
     """The terminals that a value can begin with."""
-
-    comma: ClassVar[re.Pattern[str]] = re.compile(",")
-    """A comma, with the whitespace before it that the format allows."""
 
     def next_call(self, turn: str, at: int) -> int:
         """Return where the next call after a place begins, or -1."""

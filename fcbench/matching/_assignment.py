@@ -22,6 +22,8 @@ def assign(gains: Sequence[Sequence[float]]) -> list[int | None]:
     n_rows, n_columns = len(gains), len(gains[0]) if gains else 0
     if not n_rows or not n_columns:
         return [None] * n_rows
+    if n_rows == n_columns == 1:
+        return [0]
     if n_rows > n_columns:
         rows = assign([[gains[r][c] for r in range(n_rows)] for c in range(n_columns)])
         chosen = {row: column for column, row in enumerate(rows)}
