@@ -24,7 +24,7 @@ def _modules(kind: str) -> dict[str, str]:
     ours = {
         info.name: f"fcbench.{kind}.{info.name}"
         for info in pkgutil.iter_modules(package.__path__)
-        if not info.name.startswith("_")
+        if not info.name.startswith("_") and info.name not in getattr(package, "UNREGISTERED", ())
     }
     theirs = {point.name: point.value for point in entry_points(group=f"fcbench.{kind}")}
     # Ours win: an installed package must not change what a published name means.

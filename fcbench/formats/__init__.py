@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from fcbench.types import Call, Mode, Stop
 
 MODES = ("strict", "lenient")
+UNREGISTERED = ("constraint",)
+"""Modules of this package whose names are no formats."""
 
 
 def parse(
@@ -108,11 +110,13 @@ def grammar_of(format: str) -> Grammar:
 def format_of(format: str) -> Format:
     """Return a format ready to judge turns, given its name or the path of a grammar variant."""
     from fcbench.formats._format import Format
+    from fcbench.formats._grammar import Grammar
 
     module = module_of(format)
     # A variant of one's own may hold other rules than those that the fast path knows.
     flat = None if format.endswith(".lark") else getattr(module, "flat_calls", None)
-    return Format(name_of(format), module.WIRE, _path_of(format), module.Builder, flat)
+    grammar = Grammar(_path_of(format), module.Builder())
+    return Format(name_of(format), module.WIRE, grammar, module.RENDERER, flat)
 
 
 def grammar_sha256(format: str) -> str:
@@ -156,6 +160,13 @@ def _dialect(text: str, own: str) -> str | None:
 def _attempts_call(turn: str) -> bool:
     """Whether a turn holds the beginning of a call in any format."""
     return any(wire.attempts_call(turn) for wire in _wires().values())
+
+
+def attempt_patterns() -> list[str]:
+    """Return patterns that find an attempt at a call in any format, for a turn that makes none."""
+    controls = {token for wire in _wires().values() for token in (*wire.controls, *wire.stops)}
+    found = {pattern for wire in _wires().values() for pattern in wire.attempts()}
+    return sorted(found | set(map(re.escape, controls)))
 
 
 @cache

@@ -15,7 +15,7 @@ from fcbench.formats._walk import is_infinite
 from fcbench.types import Call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from fcbench.formats._braces_wire import BracesWire
     from fcbench.types import Json
@@ -96,7 +96,7 @@ def flat_calls(patterns: Mapping[str, str]) -> Callable[[str], list[Call] | None
 class Renderer(ValueRenderer):
     """Writes calls with a format's tokens."""
 
-    null, comma = "None", ","
+    null, comma, colon = "None", ",", ":"
 
     def __init__(self, wire: BracesWire) -> None:
         self._wire = wire
@@ -118,12 +118,12 @@ class Renderer(ValueRenderer):
             raise FormatError(f"{path}: a string cannot hold the control token {control.group()}")
         return f"{self._wire.quote}{value}{self._wire.quote}"
 
-    def pairs(self, value: dict[str, Json], path: str, depth: int) -> list[str]:
-        """Return key:value pairs, sorted without regard to case as the templates' dictsort does."""
-        for key in value:
-            if not isinstance(key, str) or not _KEY.fullmatch(key):
-                raise FormatError(f"{path}: not an argument name in this format: {key!r}")
-        return [
-            f"{key}:{self.value(value[key], f'{path}.{key}', depth)}"
-            for key in sorted(value, key=str.lower)
-        ]
+    def key(self, key: Json, path: str) -> str:
+        """Return a key, which stands bare."""
+        if not isinstance(key, str) or not _KEY.fullmatch(key):
+            raise FormatError(f"{path}: not an argument name in this format: {key!r}")
+        return key
+
+    def order(self, keys: Iterable[str]) -> Iterable[str]:
+        """Return keys sorted without regard to case, as the templates' dictsort does."""
+        return sorted(keys, key=str.lower)

@@ -45,6 +45,10 @@ class BracesWire(Wire):
             for run in _NAME_RUN.finditer(text)
         )
 
+    def attempts(self) -> list[str]:
+        """Return patterns of whatever attempts_call finds: here the prefix alone is one."""
+        return [*super().attempts(), re.escape(self.prefix)]
+
     def names(self) -> Mapping[str, str]:
         """Return what each terminal is called in a message to a person."""
         return {

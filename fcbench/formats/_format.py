@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fcbench.formats._grammar import Grammar
 from fcbench.formats._walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
+    from fcbench.formats._grammar import Grammar
+    from fcbench.formats._values import ValueRenderer
     from fcbench.formats._walk import Halt
     from fcbench.formats._wire import Wire
     from fcbench.types import Call
@@ -23,14 +23,15 @@ class Format:
         self,
         name: str,
         wire: Wire,
-        path: Path,
-        builder: Callable[[], object],
+        grammar: Grammar,
+        renderer: ValueRenderer,
         flat_calls: Callable[[Mapping[str, str]], Callable[[str], list[Call] | None]] | None,
     ) -> None:
         self.name = name
         self.wire = wire
-        self.grammar = Grammar(path, builder())
-        self._flat = None if flat_calls is None else flat_calls(self.grammar.patterns)
+        self.grammar = grammar
+        self.renderer = renderer
+        self._flat = None if flat_calls is None else flat_calls(grammar.patterns)
 
     def read(self, turn: str) -> list[Call] | tuple[Walk, Halt]:
         """Return the calls of a turn in the strict language, else the walk and where it stopped."""

@@ -51,7 +51,7 @@ class Renderer(ValueRenderer):
     `stops` cannot stand in a string, because the turn would end there.
     """
 
-    null, comma = "null", ", "
+    null, comma, colon = "null", ", ", ": "
 
     def __init__(self, stops: Sequence[str], arguments_key: str = "arguments") -> None:
         self._stops = stops
@@ -74,12 +74,12 @@ class Renderer(ValueRenderer):
                 raise FormatError(f"{path}: a string cannot hold the stop token {stop}")
         return json.dumps(value, ensure_ascii=False)
 
-    def pairs(self, value: dict[str, Json], path: str, depth: int) -> list[str]:
-        """Return "key": value pairs in the order given."""
-        for key in value:
-            if not isinstance(key, str):
-                raise FormatError(f"{path}: not an argument name in this format: {key!r}")
-        return [
-            f"{self.string(key, path)}: {self.value(item, f'{path}.{key}', depth)}"
-            for key, item in value.items()
-        ]
+    def name(self, name: str) -> str:
+        """Return a function's name, which stands in quotes."""
+        return self.string(super().name(name), "$.name")
+
+    def key(self, key: Json, path: str) -> str:
+        """Return a key in quotes."""
+        if not isinstance(key, str):
+            raise FormatError(f"{path}: not an argument name in this format: {key!r}")
+        return self.string(key, path)

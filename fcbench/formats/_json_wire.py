@@ -55,6 +55,10 @@ class JsonWire(Wire):
         """Whether a text holds a call token, or an object that begins as a call does."""
         return super().attempts_call(text) or _OBJECT_OPENER.search(text) is not None
 
+    def attempts(self) -> list[str]:
+        """Return patterns of whatever attempts_call finds."""
+        return [*super().attempts(), _OBJECT]
+
     def names(self) -> Mapping[str, str]:
         """Return what each terminal is called in a message to a person, in the order to list."""
         return {

@@ -12,7 +12,7 @@ from fcbench.formats._numbers import read_integer, write_integer
 from fcbench.formats._walk import MAX_DEPTH
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from fcbench.types import Call, Json
 
@@ -58,6 +58,8 @@ class ValueRenderer(ABC):
 
     null: str
     comma: str
+    colon: str
+    true, false = "true", "false"
 
     def each(self, calls: Sequence[Call]) -> list[str]:
         """Return the text of each of one or more calls."""
@@ -77,6 +79,12 @@ class ValueRenderer(ABC):
     def is_name(self, name: str) -> bool:
         """Whether a function may have this name."""
 
+    def name(self, name: str) -> str:
+        """Return the text of a function's name. FormatError if it cannot be one."""
+        if not self.is_name(name):
+            raise FormatError(f"$.name: not a function name in this format: {name!r}")
+        return name
+
     @abstractmethod
     def call(self, call: Call, path: str) -> str:
         """Return the text of a call whose name is one and whose arguments are an object."""
@@ -86,8 +94,23 @@ class ValueRenderer(ABC):
         """Return the text of a string."""
 
     @abstractmethod
-    def pairs(self, value: dict[str, Json], path: str, depth: int) -> list[str]:
-        """Return the text of each key with its value."""
+    def key(self, key: Json, path: str) -> str:
+        """Return the text of an object's key. FormatError if it cannot be one."""
+
+    def argument(self, key: Json, path: str) -> str:
+        """Return the text of an argument's name; in most formats it is a key like any other."""
+        return self.key(key, path)
+
+    def order(self, keys: Iterable[str]) -> Iterable[str]:
+        """Return the keys of an object in the order in which they are written."""
+        return keys
+
+    def _pairs(self, value: dict[str, Json], path: str, depth: int) -> list[str]:
+        written = {key: self.key(key, path) for key in value}
+        return [
+            f"{written[key]}{self.colon}{self.value(value[key], f'{path}.{key}', depth)}"
+            for key in self.order(value)
+        ]
 
     def value(self, value: Json, path: str = "$", depth: int = 0) -> str:
         """Return the text of a value that stands `depth` levels deep."""
@@ -95,7 +118,7 @@ class ValueRenderer(ABC):
             case None:
                 return self.null
             case bool():
-                return "true" if value else "false"
+                return self.true if value else self.false
             case int():
                 return write_integer(value)
             case float():
@@ -111,6 +134,6 @@ class ValueRenderer(ABC):
                 items = (self.value(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(value))
                 return f"[{self.comma.join(items)}]"
             case dict():
-                return f"{{{self.comma.join(self.pairs(value, path, depth + 1))}}}"
+                return f"{{{self.comma.join(self._pairs(value, path, depth + 1))}}}"
             case _:
                 raise FormatError(f"{path}: not a JSON value: {type(value).__name__}")

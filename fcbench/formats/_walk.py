@@ -184,7 +184,7 @@ class Walk:
 
     def _problem(self, watched: int, name: str, text: str) -> str | None:
         if watched == _KEY:
-            return "duplicate_key" if self._keys and _key(text) in self._keys[-1] else None
+            return "duplicate_key" if self._keys and key_of(text) in self._keys[-1] else None
         if watched == _OPEN:
             too_deep = len(self.containers) - self._wrappers >= MAX_DEPTH and name != "_LPAR"
             return "too_deep" if too_deep else None
@@ -192,7 +192,7 @@ class Walk:
 
     def _watch(self, watched: int, name: str, text: str) -> None:
         if watched == _KEY:
-            self._keys[-1].add(_key(text))
+            self._keys[-1].add(key_of(text))
         elif watched == _OPEN:
             if name == "_LPAR":
                 self._wrappers = len(self.containers)
@@ -205,7 +205,7 @@ class Walk:
             self._wrappers = len(self.containers)
 
 
-def _key(token: str) -> str:
+def key_of(token: str) -> str:
     """Return the key that a token stands for: JSON may spell one in several ways."""
     if token[0] != '"':
         return token

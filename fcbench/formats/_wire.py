@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from fcbench.formats._walk import Halt
     from fcbench.types import FailureKind
@@ -35,6 +36,12 @@ class Wire(ABC):
     values: ClassVar[frozenset[str]]
     """The terminals that a value can begin with."""
 
+    bounds: ClassVar[Mapping[str, Sequence[int]]] = {}
+    """Bounds of this format's own terminals in a decoding constraint (see _language.BOUNDS)."""
+
+    unsayable: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """Patterns of what a terminal's lookaheads exclude, which a constraint has to be told."""
+
     def next_call(self, turn: str, at: int) -> int:
         """Return where the next call after a place begins, or -1."""
         return turn.find(self.start, at)
@@ -47,6 +54,10 @@ class Wire(ABC):
     def attempts_call(self, text: str) -> bool:
         """Whether a text attempts a call in this format."""
         return any(opener in text for opener in self.openers)
+
+    def attempts(self) -> list[str]:
+        """Return patterns of whatever attempts_call finds; they may find more."""
+        return [re.escape(opener) for opener in self.openers]
 
     @abstractmethod
     def names(self) -> Mapping[str, str]:

@@ -64,7 +64,7 @@ WIRE = BracesWire(
     openers=(START_CALL, END_CALL, START_DECLARATION, END_DECLARATION, ESCAPE),
 )
 
-_RENDERER = Renderer(WIRE)
+RENDERER = Renderer(WIRE)
 
 
 def detect(chat_template: str) -> bool:
@@ -79,7 +79,7 @@ def render(calls: Sequence[Call]) -> str:
     all, a name or key with a reserved character, a control token inside a string, a number that
     is not finite, nesting deeper than 64, and values that are not JSON.
     """
-    return "".join(_RENDERER.each(calls))
+    return "".join(RENDERER.each(calls))
 
 
 # Tools and messages -> prompt
@@ -141,7 +141,7 @@ def _property(schema: Mapping[str, Json]) -> str:
 def render_response(name: str, result: Json) -> str:
     """Return the wire text of a function's result; a result that is no object is {value:…}."""
     value = result if isinstance(result, dict) else {"value": result}
-    return f"{START_RESPONSE}response:{name}{_RENDERER.value(value)}{END_RESPONSE}"
+    return f"{START_RESPONSE}response:{name}{RENDERER.value(value)}{END_RESPONSE}"
 
 
 def render_turn(role: str, text: str) -> str:

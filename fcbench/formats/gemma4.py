@@ -48,7 +48,7 @@ WIRE = BracesWire(
     padding=("<pad>", "<bos>"),
     openers=(START_CALL, END_CALL, START_DECLARATION, END_DECLARATION, QUOTE),
 )
-_RENDERER = Renderer(WIRE)
+RENDERER = Renderer(WIRE)
 
 
 def detect(chat_template: str) -> bool:
@@ -58,7 +58,7 @@ def detect(chat_template: str) -> bool:
 
 def render(calls: Sequence[Call]) -> str:
     """Return the wire text of calls, without a stop token; FormatError as for functiongemma."""
-    return "".join(_RENDERER.each(calls))
+    return "".join(RENDERER.each(calls))
 
 
 def prepare_messages(messages: Sequence[Mapping[str, Json]]) -> list[dict[str, Json]]:

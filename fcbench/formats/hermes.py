@@ -35,7 +35,7 @@ WIRE = JsonWire(
     openers=("<tool_call>", "</tool_call>"),
     arguments="arguments",
 )
-_RENDERER = Renderer(STOP_TOKENS)
+RENDERER = Renderer(STOP_TOKENS)
 
 
 def detect(chat_template: str) -> bool:
@@ -48,7 +48,7 @@ def render(calls: Sequence[Call]) -> str:
 
     Raises FormatError with the JSON path for what JSON cannot express, or the turn cannot hold.
     """
-    return "\n".join(f"<tool_call>\n{body}\n</tool_call>" for body in _RENDERER.each(calls))
+    return "\n".join(f"<tool_call>\n{body}\n</tool_call>" for body in RENDERER.each(calls))
 
 
 def prepare_messages(messages: Sequence[Mapping[str, Json]]) -> list[dict[str, Json]]:

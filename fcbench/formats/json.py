@@ -34,7 +34,7 @@ WIRE = JsonWire(
     openers=(),
     arguments="arguments",
 )
-_RENDERER = Renderer(STOP_TOKENS)
+RENDERER = Renderer(STOP_TOKENS)
 
 
 def detect(chat_template: str) -> bool:
@@ -48,7 +48,7 @@ def render(calls: Sequence[Call]) -> str:
 
     Raises FormatError with the JSON path for what JSON cannot express, or the turn cannot hold.
     """
-    bodies = _RENDERER.each(calls)
+    bodies = RENDERER.each(calls)
     return bodies[0] if len(bodies) == 1 else f"[{', '.join(bodies)}]"
 
 

@@ -46,7 +46,7 @@ WIRE = JsonWire(
     openers=("<|python_tag|>",),
     arguments="parameters",
 )
-_RENDERER = Renderer(STOP_TOKENS, "parameters")
+RENDERER = Renderer(STOP_TOKENS, "parameters")
 
 
 def detect(chat_template: str) -> bool:
@@ -59,7 +59,7 @@ def render(calls: Sequence[Call]) -> str:
 
     Raises FormatError with the JSON path for what JSON cannot express, or the turn cannot hold.
     """
-    bodies = _RENDERER.each(calls)
+    bodies = RENDERER.each(calls)
     if len(bodies) > MAX_CALLS:
         raise FormatError("$[1]: a turn holds one call in this format")
     return bodies[0]

@@ -44,7 +44,7 @@ WIRE = JsonWire(
     openers=("[TOOL_CALLS]",),
     arguments="arguments",
 )
-_RENDERER = Renderer(STOP_TOKENS)
+RENDERER = Renderer(STOP_TOKENS)
 
 
 def detect(chat_template: str) -> bool:
@@ -57,7 +57,7 @@ def render(calls: Sequence[Call]) -> str:
 
     Raises FormatError with the JSON path for what JSON cannot express, or the turn cannot hold.
     """
-    return f"[TOOL_CALLS] [{', '.join(_RENDERER.each(calls))}]"
+    return f"[TOOL_CALLS] [{', '.join(RENDERER.each(calls))}]"
 
 
 def prepare_messages(messages: Sequence[Mapping[str, Json]]) -> list[dict[str, Json]]:

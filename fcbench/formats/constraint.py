@@ -1,0 +1,344 @@
+"""A format's grammar as a constraint on decoding: which tokens may come next, and how to finish.
+
+The .lark file that judges turns also makes them: its rules become a grammar for llguidance, whose
+masks say which tokens of a vocabulary can stand next (control tokens only as such), and the same
+rules are followed here token by token for what a mask does not say: that no key stands twice in an
+object, how long a text may get, and which is the shortest way to a complete turn. See
+fcbench.formats._language for what the constraint leaves out of the strict language.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fcbench.errors import FormatError, MissingExtra
+from fcbench.formats import attempt_patterns, format_of
+from fcbench.formats._language import (
+    PAIRS,
+    Control,
+    Language,
+    Members,
+    Repeated,
+    Rule,
+    Terminal,
+    Text,
+    language_of,
+)
+from fcbench.formats._regex import written
+from fcbench.formats._tracker import Piece, Place, Tracker
+
+try:
+    from llguidance import LLMatcher
+    from llguidance.hf import from_tokenizer
+except ImportError as error:
+    raise MissingExtra("llguidance", "constrain") from error
+
+CONTINUATIONS = (0x80, 0x90, 0xA0, 0xAF, 0xBF)  # among the bytes that go on with a character
+THREE_BYTES, FOUR_BYTES = 0xE0, 0xF0  # what the first byte of such a UTF-8 character is at least
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from llguidance import LLTokenizer
+
+    from fcbench.formats._language import Item, Items
+    from fcbench.types import Tool
+
+
+class Constraint:
+    """Constrains a model with a given tokenizer to turns of a format.
+
+    `tokenizer` is a fast transformers tokenizer, `stop_ids` the tokens that end a turn. With
+    `or_text` a turn is calls or an answer in words. Making one takes seconds for a large
+    vocabulary; sessions are cheap.
+    """
+
+    def __init__(
+        self, format: str, tokenizer: Any, stop_ids: Sequence[int], *, or_text: bool = False
+    ) -> None:
+        self.stop_ids = list(stop_ids)
+        self._format = format_of(format)
+        self._attempts = attempt_patterns() if or_text else []
+        vocabulary = tokenizer.get_vocab()
+        # Only tokens that nothing else spells: an added word that is no special token is text.
+        special = {*tokenizer.all_special_tokens} | {
+            str(token) for token in tokenizer.added_tokens_decoder.values() if token.special
+        }
+        controls = {*self._format.wire.controls, *self._format.wire.openers}
+        self._controls = {t: vocabulary[t] for t in controls if t in vocabulary and t in special}
+        self._tokens: LLTokenizer = from_tokenizer(tokenizer, eos_token=self.stop_ids)
+        self._compiled: dict[bytes, _Compiled] = {}
+
+    def session(self, tools: Sequence[Tool] | None = None) -> Session:
+        """Return a new turn's constraint, narrowed to a case's tools if they are given.
+
+        FormatError when no call can be made: there is no tool, or the format cannot name one.
+        """
+        key = msgspec.json.encode(tools)
+        if key not in self._compiled:
+            if tools is not None and not tools and not self._attempts:
+                raise FormatError("no call can be forced: the case has no tools")
+            language = language_of(self._format, self._controls, tools, self._attempts)
+            self._compiled[key] = _Compiled(language, self._controls, self._tokens)
+        return Session(self._compiled[key], self._tokens, self._controls)
+
+
+class _Compiled:
+    """One language, ready to be followed."""
+
+    def __init__(self, language: Language, controls: dict[str, int], tokens: LLTokenizer) -> None:
+        self.tracker = Tracker(language)
+        self.grammar = as_llguidance(language, controls)
+        self._tokens = tokens
+
+    @cached_property
+    def matcher(self) -> LLMatcher:
+        """The matcher at the start of a turn, to be copied."""
+        matcher = LLMatcher(self._tokens, LLMatcher.grammar_from_lark(self.grammar))
+        if matcher.is_error():
+            raise AssertionError(f"llguidance refuses the grammar: {matcher.get_error()}")
+        return matcher
+
+
+class Session:
+    """One turn under a constraint.
+
+    The caller keeps one promise: `remaining` is the number of tokens that may still be written,
+    it never grows, and a token is taken only when take says so. Then a turn that fits its limit
+    at the start is complete at its end.
+    """
+
+    def __init__(self, compiled: _Compiled, tokens: LLTokenizer, controls: dict[str, int]) -> None:
+        self._tracker = compiled.tracker
+        self._places: list[Place] = compiled.tracker.start
+        self._matcher = compiled.matcher.deep_copy()
+        self._tokens = tokens
+        self._controls = controls
+        self._names = {number: token for token, number in controls.items()}
+        self._unfinished = b""  # the beginning of a character whose bytes are several tokens
+
+    @property
+    def may_end(self) -> bool:
+        """Whether the turn is complete, so that a stop token may come."""
+        return not self._unfinished and self._tracker.may_end(self._places)
+
+    @property
+    def must_end(self) -> bool:
+        """Whether the turn is complete and nothing but a stop token may come."""
+        return not self._unfinished and self._tracker.must_end(self._places)
+
+    def mask(self) -> bytes:
+        """Return a bit for each token of the vocabulary, lowest first: whether it may come next.
+
+        A few of these tokens may still be refused by take. Stop tokens are not among them.
+        """
+        return bytes(self._matcher.compute_bitmask())
+
+    def take(self, token: int, remaining: int) -> bool:
+        """Take a token if it may stand here and the turn can still be completed after it.
+
+        `remaining` counts the tokens that may be written, this one included.
+        """
+        followed = self._after(token)
+        if followed is None:
+            return False
+        places, unfinished = followed
+        if not self._can_end(places, unfinished, remaining - 1):
+            return False
+        if not self._matcher.consume_token(token):
+            raise AssertionError(f"llguidance: {self._matcher.get_error()}")
+        self._places, self._unfinished = places, unfinished
+        return True
+
+    def forced(self, remaining: int) -> list[int]:
+        """Take the tokens that the grammar leaves no choice about, and return them."""
+        taken: list[int] = []
+        for token in self._matcher.compute_ff_tokens():
+            if not self.take(token, remaining - len(taken)):
+                break
+            taken.append(token)
+        return taken
+
+    def ending(self) -> list[int] | None:
+        """Return the tokens of the shortest way to a complete turn.
+
+        None in the middle of a character.
+        """
+        return None if self._unfinished else self._ids(self._places)
+
+    def is_urgent(self, remaining: int) -> bool:
+        """Whether only the shortest way to a complete turn still fits."""
+        if self._unfinished or self._tracker.shortest(self._places).cost < remaining:
+            return False
+        return len(self._ids(self._places)) >= remaining
+
+    def _after(self, token: int) -> tuple[list[Place], bytes] | None:
+        places = self._places
+        name = self._names.get(token)
+        if name is not None:
+            places = [] if self._unfinished else self._tracker.after_control(places, name)
+            return (places, b"") if places else None
+        if self._tokens.is_special_token(token):
+            return None
+        text, unfinished = _decoded(self._unfinished + self._tokens.decode_bytes([token]))
+        if text is None:
+            return None
+        for char in text:
+            places = self._tracker.after_char(places, char)
+            if not places:
+                return None
+        return places, unfinished
+
+    def _can_end(self, places: list[Place], unfinished: bytes, room: int) -> bool:
+        if not unfinished:
+            return self._fits(places, room)
+        room -= _n_missing(unfinished)
+        ends = (self._tracker.after_char(places, char) for char in _begun(unfinished))
+        return any(self._fits(after, room) for after in ends if after)
+
+    def _fits(self, places: list[Place], room: int) -> bool:
+        # No token is shorter than a byte, so most of the time there is nothing to tokenise.
+        if self._tracker.shortest(places).cost <= room:
+            return True
+        return room >= 0 and len(self._ids(places)) <= room
+
+    def _ids(self, places: list[Place]) -> list[int]:
+        ids: list[int] = []
+        for piece in _merged(self._tracker.shortest(places).pieces):
+            if isinstance(piece, Control):
+                ids.append(self._controls[piece.token])
+            else:
+                spelled = self._tokens.tokenize_str(piece)
+                if self._tokens.decode_bytes(spelled) != piece.encode():
+                    spelled = self._tokens.greedy_tokenize(piece)
+                ids += spelled
+        return ids
+
+
+def _decoded(content: bytes) -> tuple[str | None, bytes]:
+    """Return the whole characters of UTF-8 bytes and what is left; None if they are not UTF-8."""
+    try:
+        return content.decode(), b""
+    except UnicodeDecodeError as error:
+        if error.reason != "unexpected end of data":
+            return None, b""
+        return content[: error.start].decode(), content[error.start :]
+
+
+def _n_missing(unfinished: bytes) -> int:
+    """Return how many bytes, and so how many tokens at most, the begun character still takes."""
+    if not unfinished:
+        return 0
+    length = 4 if unfinished[0] >= FOUR_BYTES else 3 if unfinished[0] >= THREE_BYTES else 2
+    return length - len(unfinished)
+
+
+def _begun(unfinished: bytes) -> Iterator[str]:
+    """Yield some of the characters whose bytes begin so, from all over their range."""
+    for rest in product(CONTINUATIONS, repeat=_n_missing(unfinished)):
+        char, left = _decoded(unfinished + bytes(rest))
+        if char and not left:
+            yield char
+
+
+def _merged(pieces: Sequence[Piece]) -> list[Piece]:
+    """Return pieces with neighbouring texts joined, as a tokenizer would see them."""
+    merged: list[Piece] = []
+    for piece in pieces:
+        last = merged[-1] if merged else None
+        if isinstance(piece, str) and isinstance(last, str):
+            merged[-1] = last + piece
+        else:
+            merged.append(piece)
+    return merged
+
+
+# The same language for llguidance
+
+
+def as_llguidance(language: Language, controls: dict[str, int]) -> str:
+    """Return a language in llguidance's variant of Lark's syntax.
+
+    `controls` are the ids of control tokens. Declared pairs become a rule with a parameter whose
+    bits say which are there already: any order, each at most once.
+    """
+    return _Writer(language, controls).text()
+
+
+class _Writer:
+    def __init__(self, language: Language, controls: dict[str, int]) -> None:
+        self._language = language
+        self._controls = controls
+        self._names: dict[object, str] = {}
+        self._lines: list[str] = []
+
+    def text(self) -> str:
+        start = self._rule(self._language.start)
+        return "\n".join([f"start: {start}", *self._lines, ""])
+
+    def _rule(self, key: str) -> str:
+        if key in self._names:
+            return self._names[key]
+        name = self._names[key] = f"rule_{len(self._names)}"
+        alternatives = [self._items(items) for items in self._language.rules[key]]
+        self._lines.append(f"{name}: {' | '.join(alternatives)}")
+        return name
+
+    def _items(self, items: Items) -> str:
+        return " ".join(map(self._item, items)) or '""'
+
+    def _item(self, item: Item) -> str:
+        match item:
+            case Text(value):
+                return json.dumps(value, ensure_ascii=False)
+            case Control(token):
+                return f"<[{self._controls[token]}]>"
+            case Rule(name):
+                return self._rule(name)
+            case Repeated(Rule(name), least, most):
+                return f"({self._rule(name)}){{{least},{most}}}"
+            case Terminal():
+                return self._terminal(item)
+            case Members():
+                return self._members(item)
+
+    def _terminal(self, terminal: Terminal) -> str:
+        if terminal not in self._names:
+            name = self._names[terminal] = f"{terminal.name.strip('_')}_{len(self._names)}"
+            self._lines.append(f"{name}: {written(terminal.open_tree)}")
+        return self._names[terminal]
+
+    def _members(self, members: Members) -> str:
+        if members in self._names:
+            return self._names[members]
+        name = self._names[members] = f"members_{len(self._names)}"
+        opening, closing = self._items(members.opening), self._items(members.closing)
+        separator = self._items(members.separator)
+        if members.free is not None:
+            pair = self._items(members.free)
+            further = f"({separator} {pair}){{0,{PAIRS - 1}}}"
+            self._lines.append(f"{name}: {opening} ({pair} {further})? {closing}")
+            return name
+        if not members.declared:
+            self._lines.append(f"{name}: {opening} {closing}")
+            return name
+        pairs = [self._items(pair) for pair in members.declared]
+        first = [f"{pair} {name}_more::set_bit({i})" for i, pair in enumerate(pairs)]
+        more = [
+            f"{separator} {pair} {name}_more::set_bit({i}) %if bit_clear({i})"
+            for i, pair in enumerate(pairs)
+        ]
+        if members.n_required:
+            more.append(f"{closing} %if is_ones([0:{members.n_required}])")
+        else:
+            first.append(closing)
+            more.append(closing)
+        self._lines.append(f"{name}: {opening} {name}_first::0")
+        self._lines.append(f"{name}_first::_: " + "\n  | ".join(first))
+        self._lines.append(f"{name}_more::_: " + "\n  | ".join(more))
+        return name
