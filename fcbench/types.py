@@ -189,12 +189,41 @@ class Verdict(Record, frozen=True):
     error: str | None = None
 
 
-class Decoding(Record, frozen=True):
-    """How tokens are chosen. A turn ends at the first of `stops` or after `max_new_tokens`."""
+DecodeMode = Literal[
+    "greedy",
+    "constrained",
+    "constrained-schema",
+    "constrained-or-text",
+    "constrained-or-text-schema",
+]
 
-    mode: str = "greedy"
+
+class Decoding(Record, frozen=True):
+    """How tokens are chosen. A turn ends at the first of `stops` or after `max_new_tokens`.
+
+    A constrained mode takes the likeliest token that the grammar of `format` allows: calls, or
+    with "or-text" calls or an answer in words; with "schema" only calls of the case's tools.
+    """
+
+    mode: DecodeMode = "greedy"
     max_new_tokens: int = 256
     stops: tuple[str, ...] = ()
+    format: str = "functiongemma"
+
+    @property
+    def is_constrained(self) -> bool:
+        """Whether a grammar says which tokens may come."""
+        return self.mode != "greedy"
+
+    @property
+    def may_abstain(self) -> bool:
+        """Whether the model is free to make no call."""
+        return not self.is_constrained or "or-text" in self.mode
+
+    @property
+    def follows_tools(self) -> bool:
+        """Whether calls are held to the case's tools."""
+        return self.mode.endswith("-schema")
 
 
 class ChatTemplate(Protocol):

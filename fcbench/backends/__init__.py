@@ -17,7 +17,7 @@ from fcbench import registry
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from fcbench.types import Backend
+    from fcbench.types import Backend, DecodeMode
 
 DEFAULT = "transformers"
 
@@ -26,12 +26,14 @@ class ModelOptions(msgspec.Struct, frozen=True):
     """How to load a model. A backend refuses an adapter that it cannot apply.
 
     `dtype` is "auto" (bfloat16 where the processor computes it fast, else float32), "float32",
-    "bfloat16" or "float16"; `batch_size` the number of prompts answered together.
+    "bfloat16" or "float16"; `batch_size` the number of prompts answered together; `decode` how
+    tokens will be chosen, which a backend refuses if it has no say in that.
     """
 
     adapter: str | None = None
     dtype: str = "auto"
     batch_size: int = 16
+    decode: DecodeMode = "greedy"
 
 
 def open_model(name: str, options: ModelOptions | None = None) -> Backend:

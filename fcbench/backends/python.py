@@ -31,6 +31,8 @@ def check_model(name: str, options: ModelOptions) -> None:
     """Raise ModelError if there is no such function, UsageError for an adapter on it."""
     if options.adapter is not None:
         raise UsageError(f"python:{name}: a function takes no adapter")
+    if options.decode != "greedy":
+        raise UsageError(f"python:{name}: a function chooses its words: no --decode here")
     _function(name)
 
 

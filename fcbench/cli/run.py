@@ -60,7 +60,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="wire format of the calls; auto takes what the chat template writes",
     )
     how = parser.add_argument_group("how")
-    how.add_argument("--decode", default="greedy", help="how tokens are chosen (default: greedy)")
+    how.add_argument(
+        "--decode",
+        default="greedy",
+        metavar="MODE",
+        help="greedy, or held to the format's grammar: constrained (calls), constrained-or-text "
+        "(calls or words), and with -schema only calls of the case's tools (default: greedy)",
+    )
     how.add_argument("--max-new-tokens", type=int, default=256, metavar="N", help="default: 256")
     how.add_argument(
         "--dtype", default="auto", help="auto, float32, bfloat16 or float16 (default: auto)"
@@ -105,7 +111,7 @@ def _runs(args: argparse.Namespace) -> Iterator[Run]:
     from fcbench.backends import ModelOptions, check_model, open_model
     from fcbench.runs import execute, make_folder
 
-    options = ModelOptions(args.adapter, args.dtype, args.batch_size)
+    options = ModelOptions(args.adapter, args.dtype, args.batch_size, args.decode)
     # What can be known to be wrong is found before the first model loads, not hours later.
     plans = {model: list(_plans(args, model)) for model in args.model}
     for model in plans:

@@ -140,16 +140,42 @@ def language_of(
     turn = builder.rule("turn", DEPTH, None)
     if not attempts:
         return Language(builder.rules, turn.name)
-    prose = Terminal(PROSE, _prose(attempts, PROSE_LENGTH), _prose(attempts, None))
-    return Language({**builder.rules, "start": [(turn,), (prose,)]}, "start")
+    calls_begin = _first(builder.rules, (turn,))
+    prose, open_prose = (_prose(attempts, calls_begin, n) for n in (PROSE_LENGTH, None))
+    answer = Terminal(PROSE, prose, open_prose)
+    return Language({**builder.rules, "start": [(turn,), (answer,)]}, "start")
 
 
-def _prose(attempts: Sequence[str], length: int | None) -> _regex.Tree:
-    visible = _regex.bounded(r"\S", ())
-    words = _regex.sequence(visible, _regex.repeat(_regex.ANY, 0, length))
+def _prose(
+    attempts: Sequence[str], calls_begin: Collection[tuple[int, int]], length: int | None
+) -> _regex.Tree:
+    # Words begin as no call does, because llguidance's lexer decides by the first characters
+    # which of the two it reads.
+    first = _regex.without(_regex.bounded(r"\S", ()), _regex.chars(calls_begin))
+    words = _regex.sequence(first, _regex.repeat(_regex.ANY, 0, length))
     # What an attempt looks like may be of any length.
     found = [_regex.bounded(pattern, [None] * 8) for pattern in attempts]
     return _regex.without(words, _regex.containing(found))
+
+
+def _first(rules: Mapping[str, Sequence[Items]], items: Items) -> set[tuple[int, int]]:
+    """Return the code points that ordinary text of these items may begin with."""
+    found: set[tuple[int, int]] = set()
+    for item in items:
+        match item:
+            case Text(value):
+                return found | {(ord(value[0]), ord(value[0]))}
+            case Terminal(_, tree):
+                found |= _regex.starts(tree)
+                if not _regex.can_end(tree):
+                    return found
+            case Rule(name) | Repeated(Rule(name)):
+                return found.union(*(_first(rules, each) for each in rules[name]))
+            case Members(opening):
+                return found | _first(rules, opening)
+            case Control():
+                return found
+    return found
 
 
 class _Builder:

@@ -134,6 +134,9 @@ def containing(options: Iterable[Tree]) -> Tree:
 
 def without(tree: Tree, excluded: Tree) -> Tree:
     """Return what a tree matches and another does not."""
+    if isinstance(tree, Chars) and isinstance(excluded, Chars):
+        kept = set(_complement([*_complement(tree.ranges), *excluded.ranges]))
+        return chars(sorted(kept))
     return tree if excluded is NOTHING else _made(Without, tree, excluded)
 
 
@@ -292,6 +295,23 @@ def shortest(tree: Tree) -> str | None:
             return _shortest_by_trying(tree)
         case Empty():
             return ""
+
+
+def starts(tree: Tree) -> set[tuple[int, int]]:
+    """Return the code points that a match may begin with; a few more where words are excluded."""
+    match tree:
+        case Chars(ranges):
+            return set(ranges)
+        case Then(head, tail):
+            return starts(head) | (starts(tail) if can_end(head) else set())
+        case Either(options):
+            return {pair for option in options for pair in starts(option)}
+        case Repeat(item, _, _):
+            return starts(item)
+        case Without(kept, _):
+            return starts(kept)
+        case Empty():
+            return set()
 
 
 def can_hold(tree: Tree, text: str) -> bool:

@@ -64,14 +64,14 @@ class Constraint:
         self.stop_ids = list(stop_ids)
         self._format = format_of(format)
         self._attempts = attempt_patterns() if or_text else []
-        vocabulary = tokenizer.get_vocab()
-        # Only tokens that nothing else spells: an added word that is no special token is text.
-        special = {*tokenizer.all_special_tokens} | {
-            str(token) for token in tokenizer.added_tokens_decoder.values() if token.special
-        }
-        controls = {*self._format.wire.controls, *self._format.wire.openers}
-        self._controls = {t: vocabulary[t] for t in controls if t in vocabulary and t in special}
         self._tokens: LLTokenizer = from_tokenizer(tokenizer, eos_token=self.stop_ids)
+        vocabulary = tokenizer.get_vocab()
+        # An added word that is no special token is text to llguidance, and so it is here.
+        self._controls = {
+            token: vocabulary[token]
+            for token in (*self._format.wire.controls, *self._format.wire.openers)
+            if token in vocabulary and self._tokens.is_special_token(vocabulary[token])
+        }
         self._compiled: dict[bytes, _Compiled] = {}
 
     def session(self, tools: Sequence[Tool] | None = None) -> Session:
@@ -150,8 +150,11 @@ class Session:
         places, unfinished = followed
         if not self._can_end(places, unfinished, remaining - 1):
             return False
-        if not self._matcher.consume_token(token):
-            raise AssertionError(f"llguidance: {self._matcher.get_error()}")
+        # Its lexer takes the longest match where the tracker follows all; asked first, because a
+        # matcher that was given a wrong token never recovers.
+        if self._matcher.validate_tokens([token]) != 1:
+            return False
+        self._matcher.consume_token(token)
         self._places, self._unfinished = places, unfinished
         return True
 

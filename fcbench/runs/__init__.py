@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fcbench.suite import Suite
-    from fcbench.types import Run
+    from fcbench.types import DecodeMode, Run
 
 __all__ = [
     "Options",
@@ -34,7 +34,7 @@ def run(  # noqa: PLR0913  the six that everybody uses; all others are Options
     suite: str | Path | Suite,
     prompt: str = "chat",
     adapter: str | None = None,
-    decode: str = "greedy",
+    decode: DecodeMode = "greedy",
     results: str | Path | None = None,
     **options: Unpack[Options],
 ) -> Run:

@@ -36,6 +36,7 @@ RECORDED_PACKAGES = (
     "tokenizers",
     "peft",
     "lark",
+    "llguidance",
     "msgspec",
     "numpy",
 )
@@ -48,14 +49,15 @@ IDENTITY = ("suite", "format", "prompt", "decoding", "model", "seed", "batch_siz
 def execute(plan: Plan, backend: Backend | None = None) -> Run:
     """Carry out a plan; `backend` is its model if that is already loaded."""
     backend = backend or open_model(
-        plan.model, ModelOptions(plan.adapter, plan.dtype, plan.batch_size)
+        plan.model, ModelOptions(plan.adapter, plan.dtype, plan.batch_size, plan.decode)
     )
     plan = _with_format(plan, backend)
     requests = _requests(plan, backend)
     manifest = manifest_of(plan, backend, requests)
     folder = None if plan.results is None else _open_folder(plan, manifest, requests)
     samples = [] if folder is None else folder.samples()
-    decoding = Decoding(plan.decode, plan.max_new_tokens, module_of(plan.format).STOP_TOKENS)
+    stops = module_of(plan.format).STOP_TOKENS
+    decoding = Decoding(plan.decode, plan.max_new_tokens, stops, plan.format)
     done = {(s.case_id, s.repeat) for s in samples if s.error is None}
     backend.has_answered = backend.has_answered or bool(done)
     batches = backend.batches(requests)

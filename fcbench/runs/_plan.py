@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack, get_args
 
 import msgspec
 
@@ -13,13 +13,14 @@ from fcbench.errors import UsageError, nearest
 from fcbench.formats import grammar_of
 from fcbench.prompts import check_file, few_shot
 from fcbench.suite import Suite, load_suite
+from fcbench.types import DecodeMode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fcbench.types import Case
 
-DECODE_MODES = ("greedy",)
+DECODE_MODES = get_args(DecodeMode)
 
 
 class Options(TypedDict, total=False):
@@ -58,7 +59,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     cases: list[Case]
     prompt: str
     adapter: str | None
-    decode: str
+    decode: DecodeMode
     results: Path | None
     dtype: str = "auto"
     batch_size: int = 16
@@ -97,7 +98,7 @@ def plan(  # noqa: PLR0913  the signature of fcbench.run
     suite: str | Path | Suite,
     prompt: str,
     adapter: str | None,
-    decode: str,
+    decode: DecodeMode,
     results: str | Path | None,
     **options: Unpack[Options],
 ) -> Plan:

@@ -16,10 +16,10 @@ from fcbench.runs._outputs import read_outputs, to_samples
 from fcbench.runs._read import read_run
 from fcbench.stats import Estimate, wilson
 from fcbench.suite import Suite, load_suite
-from fcbench.types import Json, Parse, Run, Sample, Verdict
+from fcbench.types import Decoding, Json, Parse, Run, Sample, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import pandas as pd
 
@@ -62,11 +62,14 @@ class Scores(msgspec.Struct, frozen=True):
                 "offset": _offset(verdict),
                 "reason": None if _is_right(verdict) else reason(verdict),
                 "error": verdict.error,
-                **{name: metric(name)(verdict) for name in names},
+                **{name: self._value(name, verdict) for name in names},
             }
             for verdict, text in zip(self.verdicts, self.texts, strict=True)
         ]
         return pd.DataFrame(rows)
+
+    def _value(self, name: str, verdict: Verdict) -> float | None:
+        return metric(name)(verdict) if self.metrics[name].n else None
 
     def assert_at_least(self, **thresholds: float) -> None:
         """Raise AssertionError unless each metric's lower bound reaches its threshold.
@@ -173,10 +176,12 @@ def _score(  # noqa: PLR0913
             verdicts.append(judge(case, sample, _parse(sample, format), matcher))
             texts.append(sample.text)
     tags = sorted({tag for case in cases for tag in case.tags})
+    # A model that was held to calls could not abstain: that says nothing of it.
+    moot = {"abstention"} if manifest and not _could_abstain(manifest) else set()
     return Scores(
         suite=name,
-        metrics=estimates(verdicts),
-        by_tag={tag: estimates([v for v in verdicts if tag in v.tags]) for tag in tags},
+        metrics=estimates(verdicts, moot),
+        by_tag={tag: estimates([v for v in verdicts if tag in v.tags], moot) for tag in tags},
         outcomes=dict(Counter(map(outcome_of, verdicts)).most_common()),
         n_cases=len(cases),
         n_errors=sum(verdict.error is not None for verdict in verdicts),
@@ -192,12 +197,17 @@ def _parse(sample: Sample, format: str) -> Parse:
     return parse(sample.text, format, "strict", sample.stop)
 
 
-def estimates(verdicts: Sequence[Verdict]) -> dict[str, Estimate]:
-    """Return every metric over the verdicts, with its interval and n."""
+def _could_abstain(manifest: Mapping[str, Json]) -> bool:
+    return Decoding(manifest["decoding"]["mode"]).may_abstain
+
+
+def estimates(verdicts: Sequence[Verdict], moot: Collection[str] = ()) -> dict[str, Estimate]:
+    """Return every metric over the verdicts, with its interval and n; a moot one is over none."""
     found = {}
     for name in metric_names():
         function = metric(name)
-        values = [value for value in map(function, verdicts) if value is not None]
+        judged = [] if name in moot else verdicts
+        values = [value for value in map(function, judged) if value is not None]
         found[name] = wilson(sum(values), len(values))
     return found
 

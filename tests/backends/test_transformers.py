@@ -15,7 +15,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 import fcbench
 from fcbench.backends import ModelOptions, open_model
-from fcbench.backends.transformers._decode import greedy, stop_ids
+from fcbench.backends.transformers._choose import Likeliest
+from fcbench.backends.transformers._decode import decode, stop_ids
 from fcbench.errors import ModelError, UsageError
 from fcbench.formats.functiongemma import STOP_TOKENS
 from fcbench.types import Decoding
@@ -36,6 +37,12 @@ def save_adapter(model_folder: Path, folder: Path, *, trained: bool) -> Path:
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(model_folder), config)
     model.save_pretrained(folder)
     return folder
+
+
+def likeliest(loaded, prompts, decoding):
+    """Decode without a constraint."""
+    choosers = [Likeliest(stop_ids(loaded, decoding.stops)) for _ in prompts]
+    return decode(loaded, prompts, decoding, choosers)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +71,7 @@ def test_greedy_equals_generate_one_at_a_time_in_float32(tiny_model, adapter, wi
     assert len(set(alone)) == 3
     for together in (1, 2, 3):
         batches = [prompts[i : i + together] for i in range(0, 3, together)]
-        texts = [d.text for batch in batches for d in greedy(loaded, batch, decoding)]
+        texts = [d.text for batch in batches for d in likeliest(loaded, batch, decoding)]
         assert texts == alone
 
 
@@ -147,7 +154,7 @@ def test_infinity_in_one_sequence_is_an_error_of_that_sample_alone(tiny_model, t
         loaded.tokenizer.encode(p, add_special_tokens=False)
         for p in ("<bos>fine", "<bos><start_function_declaration>x")
     ]
-    fine, faulty = greedy(loaded, prompts, Decoding(max_new_tokens=5))
+    fine, faulty = likeliest(loaded, prompts, Decoding(max_new_tokens=5))
     assert (fine.error, fine.n_tokens) == (None, 5)
     assert faulty.error == "the logits of new token 1 are not finite in float32"
     assert faulty.text == ""
@@ -292,13 +299,13 @@ def test_a_chat_template_that_fails_names_the_case(tiny_model, tmp_path):
 def test_running_out_of_memory_is_an_error_of_the_batch_alone(tiny_model, monkeypatch):
     calls = []
 
-    def scarce(loaded, prompts, decoding):
+    def scarce(loaded, prompts, decoding, choosers):
         calls.append(len(prompts))
         if len(calls) == 2:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return greedy(loaded, prompts, decoding)
+        return decode(loaded, prompts, decoding, choosers)
 
-    monkeypatch.setattr("fcbench.backends.transformers.greedy", scarce)
+    monkeypatch.setattr("fcbench.backends.transformers.decode", scarce)
     options = {"dtype": "float32", "max_new_tokens": 2, "batch_size": 2}
     made = fcbench.run(str(tiny_model), "original_experiment", **options)
     assert [sample.error is None for sample in made.samples] == [True, True, False, False, True]
@@ -349,7 +356,7 @@ def test_the_packaged_model_in_float32_decodes_as_generate_does_one_at_a_time():
     ]
     prompts = [loaded.tokenizer.encode(text, add_special_tokens=False) for text in texts]
     assert max(map(len, prompts)) > loaded.model.config.sliding_window
-    together = greedy(loaded, prompts, Decoding(max_new_tokens=32, stops=STOP_TOKENS))
+    together = likeliest(loaded, prompts, Decoding(max_new_tokens=32, stops=STOP_TOKENS))
     for ids, decoded in zip(prompts, together, strict=True):
         out = loaded.model.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=32)
         assert decoded.text == loaded.tokenizer.decode(

@@ -11,16 +11,9 @@ from fcbench.formats import detect_format, grammar_sha256, module_of
 from fcbench.formats._diagnosis import start_of_repetition
 from fcbench.paths import data_folder
 from fcbench.prompts._jinja import OwnTemplate
+from tests.formats.examples import example_lines
 
 FORMATS = registry.names("formats")
-
-
-def example_lines(name: str, sign: str) -> list[str]:
-    lines = (data_folder("grammars") / f"{name}.lark").read_text(encoding="utf-8").splitlines()
-    prefix = f"//{sign} "
-    return [
-        line.removeprefix(prefix).replace(r"\n", "\n") for line in lines if line.startswith(prefix)
-    ]
 
 
 def valid_formats(text: str) -> list[str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from fcbench.errors import MissingExtra, ModelError
+from fcbench.errors import FormatError, MissingExtra, ModelError
 from fcbench.types import Sample
 
 try:
-    from fcbench.backends.transformers._decode import Decoded, greedy
+    from fcbench.backends.transformers._choose import Constrained, Likeliest
+    from fcbench.backends.transformers._decode import Decoded, decode, stop_ids
     from fcbench.backends.transformers._load import check, load
 except ImportError as error:
     if str(error.name).partition(".")[0] not in ("torch", "transformers"):
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fcbench.backends import ModelOptions
+    from fcbench.backends.transformers._choose import Chooser
     from fcbench.backends.transformers._load import Loaded
+    from fcbench.formats.constraint import Constraint
     from fcbench.types import Decoding, Request
 
 
@@ -44,6 +47,7 @@ class TransformersBackend:
         self._loaded = loaded
         self._batch_size = batch_size
         self._ids: dict[str, list[int]] = {}
+        self._constraints: dict[Decoding, Constraint] = {}
         self.has_answered = False
 
     def batches(self, requests: Sequence[Request]) -> list[list[Request]]:
@@ -63,20 +67,61 @@ class TransformersBackend:
         batch fails to decode.
         """
         started = time.perf_counter()
-        limit = self._loaded.context_length
-        fitting = [r for r in batch if len(self._encode(r)) + decoding.max_new_tokens <= limit]
+        choosers: dict[tuple[str, int], Chooser] = {}
+        samples: dict[tuple[str, int], Sample] = {}
+        for request in batch:
+            try:
+                choosers[_key(request)] = self._chooser(request, decoding)
+            except _UnanswerableError as error:
+                samples[_key(request)] = self._sample(
+                    request, Decoded("", 0, None, str(error)), None
+                )
+        ready = [request for request in batch if _key(request) in choosers]
         try:
-            decoded = greedy(self._loaded, [self._encode(r) for r in fitting], decoding)
+            prompts = [self._encode(request) for request in ready]
+            decoded = decode(self._loaded, prompts, decoding, list(choosers.values()))
         except (RuntimeError, IndexError, MemoryError) as error:  # out of memory, for one
             what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            decoded = [Decoded("", 0, None, what)] * len(fitting)
+            decoded = [Decoded("", 0, None, what)] * len(ready)
         self._refuse_all_faults(decoded)
-        seconds = (time.perf_counter() - started) / max(1, len(fitting))
-        answers = {
-            (r.case.id, r.repeat): self._sample(r, d, seconds)
-            for r, d in zip(fitting, decoded, strict=True)
-        }
-        return [answers.get((r.case.id, r.repeat)) or self._too_long(r, decoding) for r in batch]
+        seconds = (time.perf_counter() - started) / max(1, len(ready))
+        for request, answer in zip(ready, decoded, strict=True):
+            samples[_key(request)] = self._sample(request, answer, round(seconds, 4))
+        return [samples[_key(request)] for request in batch]
+
+    def _chooser(self, request: Request, decoding: Decoding) -> Chooser:
+        """Return what chooses the tokens of an answer, if there can be one."""
+        n_tokens, limit = len(self._encode(request)), self._loaded.context_length
+        if n_tokens + decoding.max_new_tokens > limit:
+            raise _UnanswerableError(
+                f"{n_tokens} prompt tokens and {decoding.max_new_tokens} new ones exceed the "
+                f"model's context of {limit}"
+            )
+        if not decoding.is_constrained:
+            return Likeliest(stop_ids(self._loaded, decoding.stops))
+        constraint = self._constraint(decoding)
+        try:
+            session = constraint.session(request.case.tools if decoding.follows_tools else None)
+        except FormatError as error:
+            raise _UnanswerableError(str(error)) from error
+        n_least = len(session.ending() or [])
+        if n_least > decoding.max_new_tokens:
+            raise _UnanswerableError(
+                f"the shortest call takes {n_least} tokens, {decoding.max_new_tokens} are the limit"
+            )
+        return Constrained(session, constraint.stop_ids)
+
+    def _constraint(self, decoding: Decoding) -> Constraint:
+        if decoding not in self._constraints:
+            from fcbench.formats.constraint import Constraint
+
+            self._constraints[decoding] = Constraint(
+                decoding.format,
+                self._loaded.tokenizer,
+                stop_ids(self._loaded, decoding.stops),
+                or_text=decoding.may_abstain,
+            )
+        return self._constraints[decoding]
 
     def _encode(self, request: Request) -> list[int]:
         """Return a prompt's token ids. The prompt itself says where it begins: nothing is added."""
@@ -95,26 +140,23 @@ class TransformersBackend:
             )
         self.has_answered = self.has_answered or bool(decoded)
 
-    def _sample(self, request: Request, decoded: Decoded, seconds: float) -> Sample:
+    def _sample(self, request: Request, decoded: Decoded, seconds: float | None) -> Sample:
         return Sample(
             case_id=request.case.id,
             repeat=request.repeat,
             text=decoded.text,
             prompt_sha256=request.prompt_sha256,
             prompt_tokens=len(self._encode(request)),
-            output_tokens=decoded.n_tokens,
-            seconds=round(seconds, 4),
+            output_tokens=None if seconds is None else decoded.n_tokens,
+            seconds=seconds,
             stop=decoded.stop,
             error=decoded.error,
         )
 
-    def _too_long(self, request: Request, decoding: Decoding) -> Sample:
-        n_tokens = len(self._encode(request))
-        return Sample(
-            case_id=request.case.id,
-            repeat=request.repeat,
-            prompt_sha256=request.prompt_sha256,
-            prompt_tokens=n_tokens,
-            error=f"{n_tokens} prompt tokens and {decoding.max_new_tokens} new ones exceed the "
-            f"model's context of {self._loaded.context_length}",
-        )
+
+class _UnanswerableError(Exception):
+    """Why a model cannot be asked for an answer at all."""
+
+
+def _key(request: Request) -> tuple[str, int]:
+    return request.case.id, request.repeat
