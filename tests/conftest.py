@@ -77,6 +77,17 @@ def build_gemma(folder: Path, *, seed: int = 0, hidden: int = 32) -> None:
     model.save_pretrained(folder)
 
 
+@pytest.fixture
+def one_thread():
+    """Compute tiny matrices on one thread: two wait for each other longer than they work."""
+    import torch
+
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
     """A folder with a tiny Gemma 3, without a chat template, that asks for sampling."""

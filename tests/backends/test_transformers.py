@@ -22,6 +22,7 @@ from fcbench.formats.functiongemma import STOP_TOKENS
 from fcbench.types import Decoding
 from tests.conftest import build_gemma, build_tokenizer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 FLOAT32 = ModelOptions(dtype="float32")
 PROMPTS = [
     "<bos>Hi",
