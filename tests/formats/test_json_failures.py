@@ -165,3 +165,8 @@ def test_a_long_adversarial_text_is_judged(name, piece):
     text = hermes('{"name": "f", "arguments": {"a": ' + piece * 20_000)
     for mode in ("strict", "lenient"):
         assert parse(text, name, mode).outcome == "malformed"
+
+
+def test_a_long_number_with_a_letter_is_judged_in_linear_time():
+    failure = parse(inside(f'"a": {"1" * 100_000}x'), "hermes").failure
+    assert (failure.kind, failure.offset) == ("bare_string", AT + 5)
