@@ -67,7 +67,9 @@ def diagnose(wire: Wire, turn: str, halt: Halt, *, limited: bool) -> Failure:
         if repeated_from is not None:
             at_repetition = Halt(repeated_from, frozenset({"$END"}), None, None)
             return failure(wire, "repetition", turn, at_repetition)
-    if limited and halt.problem is None and wire.begins_token(halt, turn):
+    # A key that stands already may be the beginning of a longer one.
+    may_go_on = halt.problem in (None, "duplicate_key")
+    if limited and may_go_on and wire.begins_token(halt, turn):
         return failure(wire, "truncated", turn, Halt(len(turn), halt.expected, halt.previous, None))
     kind, at = wire.kind(halt, turn)
     # A value judged together with what sticks to it is judged as a value, from its beginning.

@@ -159,7 +159,12 @@ def test_the_same_fragment_until_the_limit_is_repetition(text, start):
 
 @pytest.mark.parametrize(
     "text",
-    [ONE * 2 + ONE[:28], ONE[:28] + "a:<escape>abcabc", ONE[:28] + "a:<escape>the quick brown fox"],
+    [
+        ONE * 2 + ONE[:28],
+        ONE[:28] + "a:<escape>abcabc",
+        ONE[:28] + "a:<escape>the quick brown fox",
+        ONE[:28] + "day:1,day",  # perhaps of the key day_end
+    ],
 )
 def test_what_merely_recurs_is_truncated_not_repetition(text):
     assert parse(text, stop="limit").failure.kind == "truncated"
