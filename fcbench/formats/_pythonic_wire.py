@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from keyword import iskeyword
-from typing import TYPE_CHECKING
+from keyword import iskeyword, kwlist
+from typing import TYPE_CHECKING, ClassVar
 
 from fcbench.formats._kinds import LITERALS, QUOTES, touches
 from fcbench.formats._wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lark import Token
 
@@ -32,8 +32,11 @@ _OWN_OPENER = re.compile(
     rf"[\s,]*+(?:{_NAME}\(|\[\s*+(?:[^\s{{}}\[\]()<>,:\"'=]++\(|{_NAME}\s*+(?:[\[{{]|\]\s*+\Z)"
     rf"|\]\s*+\Z|\(\s*+(?:\)|{_WORD}\s*+=)))"
 )
+_WIDER_NAME = r"[^\x00-\-/:-@\[-^`{-\x7f]+"  # letters, digits, _ and . and all beyond ASCII
 _WHOLE_WORD = re.compile(_WORD)
 _BARE_CALL = re.compile(rf"{_NAME}\(")
+
+_NO_NAME = (r"(?:.*\.)?[0-9].*", r".*[^\x00-\x7f].*", rf"(?:.*\.)?(?:{'|'.join(kwlist)})(?:\..*)?")
 
 _BLANK = " \t\f\n\r"  # what Python takes for whitespace between brackets
 _BLANKS = re.compile(f"[{_BLANK}]+")
@@ -99,6 +102,20 @@ class PythonicWire(Wire):
 
     values = frozenset({"STRING", "NUMBER", "TRUE", "FALSE", "NULL", "_LBRACE", "_LSQB"})
 
+    # A number's digits in other bases, before and after the point, and of an exponent; a name's
+    # words, up to eight.
+    bounds: ClassVar[Mapping[str, Sequence[int]]] = {
+        "NUMBER": (1, 1, 1, 13, 13, 13, 1, 13, 1, 13, 0),
+        "NAME": (64, 1, 1, 7, 64, 1, 1),
+    }
+
+    # Names are ASCII words but keywords; a dict's key stands in double quotes with no escape.
+    unsayable: ClassVar[Mapping[str, Sequence[str]]] = {
+        "NAME": _NO_NAME,
+        "KEY": _NO_NAME,
+        "DICT_KEY": ("'.*", r".*\\.*"),
+    }
+
     def next_call(self, turn: str, at: int) -> int:
         """Return where the next list of calls after a place begins, or -1."""
         found = _OPENER.search(turn, at)
@@ -113,9 +130,17 @@ class PythonicWire(Wire):
         """Whether a text holds the beginning of a list of calls with its first argument."""
         return _OPENER.search(text) is not None
 
+    def attempts(self) -> list[str]:
+        """Return a pattern of whatever attempts_call finds: a list, a word and a parenthesis."""
+        return [rf"\[\s*{_WIDER_NAME}\s*\("]
+
     def begins_call(self, turn: str) -> bool:
         """Whether a turn begins as a list of calls does, or as a call without its list."""
         return _OWN_OPENER.match(turn) is not None
+
+    def beginnings(self) -> list[str]:
+        """Return patterns of whatever begins_call finds: any list, or a word with a parenthesis."""
+        return [r"[\s,]*\[", rf"[\s,]*{_WIDER_NAME}\("]
 
     def missing_end(self, halt: Halt) -> str | None:
         """Return the terminal of the list's end, if nothing else is missing where a turn ends."""

@@ -67,6 +67,10 @@ class Wire(ABC):
         del turn
         return False
 
+    def beginnings(self) -> list[str]:
+        """Return patterns of whatever begins_call finds at a turn's beginning, or of more."""
+        return []
+
     def missing_end(self, halt: Halt) -> str | None:
         """Return the terminal of the end token, if nothing else is missing where a turn ends."""
         return "_END_CALL" if "_END_CALL" in halt.expected else None

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from fcbench import Call, parse, registry, render
 from fcbench.errors import FormatError
+from fcbench.formats import attempt_patterns, format_of
+from fcbench.formats._language import language_of
 from fcbench.formats._python_text import is_identifier
 from fcbench.formats._pythonic_wire import HINTS
+from fcbench.formats._tracker import Tracker
 from fcbench.paths import data_folder
 
 FORMATS = registry.names("formats")
@@ -618,6 +621,57 @@ def test_lenient_mode_mends_what_it_says_and_lists_it(text, n_repairs):
 )
 def test_lenient_mode_never_guesses(text):
     assert parse(text, "pythonic", "lenient").outcome == "malformed"
+
+
+# The decoding constraint
+
+
+@pytest.fixture(scope="module")
+def constraint():
+    return Tracker(language_of(format_of("pythonic"), []))
+
+
+@pytest.fixture(scope="module")
+def constraint_or_words():
+    return Tracker(language_of(format_of("pythonic"), [], attempts=attempt_patterns()))
+
+
+def takes(tracker, text):
+    places = tracker.start
+    for char in text:
+        places = tracker.after_char(places, char)
+    return bool(places) and tracker.may_end(places)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_taken"),
+    [
+        ("[f()]", True),
+        ("[f(a=1, b='x', c=[True, None], d={\"k\": -0.5e9}), g()]", True),
+        ("[ns.from_(nonef=1)]", True),
+        ("[ns.from.f(a=1)]", False),
+        ("[from(a=1)]", False),
+        ("[f(None=1)]", False),
+        ("[1f(a=1)]", False),
+        ("[f(x²=1)]", False),
+        ("[f(a=1e999)]", False),
+        # Two spellings of one key would need reading: only the plain one is written.
+        ("[f(a={'b': 1})]", False),
+        (r'[f(a={"\x62": 1})]', False),
+    ],
+)
+def test_a_constrained_model_writes_names_and_keys_that_need_no_check(constraint, text, is_taken):
+    assert takes(constraint, text) == is_taken
+    assert not is_taken or parse(text, "pythonic").outcome == "calls"
+
+
+@given(broken() | st.lists(st.sampled_from(EDITS), max_size=6).map("".join))
+@settings(max_examples=200)
+def test_a_constrained_model_writes_calls_or_an_abstention(constraint, constraint_or_words, text):
+    if takes(constraint, text):
+        assert parse(text, "pythonic").outcome == "calls"
+    if takes(constraint_or_words, text):
+        assert parse(text, "pythonic").outcome != "malformed"
 
 
 # Long texts
