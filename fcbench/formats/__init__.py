@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,12 +67,13 @@ def parse(
     if not _without(wire.padding, turn).strip():
         return Parse("malformed", failure=empty_output(wire, turn))
     dialect = _dialect(text, own=judge.name)
-    if dialect is None and not _attempts_call(turn):
+    attempts_call = partial(_attempts_call, own=wire)
+    if dialect is None and not attempts_call(turn):
         return Parse("abstained")
     if mode == "lenient":
         from fcbench.formats._lenient import Repairing
 
-        repairing = Repairing(walk, wire, _attempts_call)
+        repairing = Repairing(walk, wire, attempts_call)
         mended = repairing.calls(halt)
         if mended is not None:
             return Parse("calls", mended, repairs=repairing.repairs)
@@ -157,9 +158,9 @@ def _dialect(text: str, own: str) -> str | None:
     return None
 
 
-def _attempts_call(turn: str) -> bool:
-    """Whether a turn holds the beginning of a call in any format."""
-    return any(wire.attempts_call(turn) for wire in _wires().values())
+def _attempts_call(turn: str, own: Wire) -> bool:
+    """Whether a turn holds the beginning of a call in any format, or begins as its own's do."""
+    return own.begins_call(turn) or any(wire.attempts_call(turn) for wire in _wires().values())
 
 
 def attempt_patterns() -> list[str]:

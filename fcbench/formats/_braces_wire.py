@@ -85,6 +85,8 @@ class BracesWire(Wire):
             texts += ["true", "false", "None", "null"]
         if not rest or any(text.startswith(rest) for text in texts):
             return True
+        if "KEY" in halt.expected:
+            return WORD.fullmatch(rest) is not None
         return begins_number(halt, rest, value_expected=value_expected)
 
     def kind(self, halt: Halt, turn: str) -> tuple[FailureKind, int]:

@@ -67,11 +67,14 @@ def diagnose(wire: Wire, turn: str, halt: Halt, *, limited: bool) -> Failure:
         if repeated_from is not None:
             at_repetition = Halt(repeated_from, frozenset({"$END"}), None, None)
             return failure(wire, "repetition", turn, at_repetition)
-    if limited and halt.problem is None and wire.begins_token(halt, turn):
+    # A key that stands already may be the beginning of a longer one.
+    may_go_on = halt.problem in (None, "duplicate_key")
+    if limited and may_go_on and wire.begins_token(halt, turn):
         return failure(wire, "truncated", turn, Halt(len(turn), halt.expected, halt.previous, None))
     kind, at = wire.kind(halt, turn)
     # A value judged together with what sticks to it is judged as a value, from its beginning.
-    expected = halt.expected if at == halt.position else wire.values
+    is_value = at < halt.position and halt.container is not None
+    expected = wire.values if is_value else halt.expected
     return failure(wire, kind, turn, halt._replace(position=at, expected=expected))
 
 
@@ -110,19 +113,16 @@ def empty_output(wire: Wire, turn: str) -> Failure:
 def failure(wire: Wire, kind: FailureKind, turn: str, halt: Halt, dialect: str = "") -> Failure:
     """Return the record of a failure of a kind at a place."""
     offset = halt.position
+    hint = wire.hints().get(kind) or HINTS[kind].format(
+        start=wire.start, end=wire.end, quote=wire.quote, prefix=wire.prefix, dialect=dialect
+    )
     return Failure(
         kind=kind,
         offset=offset,
         byte_offset=len(turn[:offset].encode("utf-8", "surrogatepass")),
         expected=_expected(wire, halt.expected),
         found=_found(wire, turn, offset),
-        hint=HINTS[kind].format(
-            start=wire.start,
-            end=wire.end,
-            quote=wire.quote,
-            prefix=wire.prefix,
-            dialect=dialect,
-        ),
+        hint=hint,
     )
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 END = "$END"
 
 KNOWN_TERMINALS = {
-    *("_START_CALL", "_END_CALL", "_CALL", "NAME", "KEY", "_ESCAPE", "TEXT"),
+    *("_START_CALL", "_END_CALL", "_CALL", "NAME", "KEY", "DICT_KEY", "_ESCAPE", "TEXT"),
     *("_LBRACE", "_RBRACE", "_LSQB", "_RSQB", "_LPAR", "_RPAR", "_COLON", "_COMMA", "_EQUAL"),
     *("NUMBER", "TRUE", "FALSE", "NULL", "STRING", "FUNCTION", "_IDENTIFIER"),
     *("_NAME", "_ARGUMENTS", "_ID", "_BREAK", "_GAP", "_WS", "_PYTHON_TAG"),

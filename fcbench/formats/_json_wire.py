@@ -28,6 +28,21 @@ _CUT_STRING = re.compile(_STRING + r"(?:\\(?:u[0-9a-fA-F]{0,3})?)?")
 _OBJECT = r"""\{\s*+["'](?:name|arguments|parameters)["']\s*+:"""
 _OBJECT_OPENER = re.compile(_OBJECT)  # begins with a letter of its own, which is fast to look for
 _OPENER = re.compile(rf"(?:\[\s*+)?{_OBJECT}")
+HINTS: dict[FailureKind, str] = {
+    "missing_name": "a function's name stands in quotes and is not empty",
+    "missing_open_brace": "calls and their arguments are JSON objects, {} when there are none",
+    "missing_key": 'a call has a "name" and its arguments, each of these is "name": value',
+    "missing_separator": "name and value are joined by `:`, arguments and items by `,`, calls by "
+    "what the format writes between them",
+    "unterminated_string": 'a string stands between two " and holds no line end, no control token '
+    "and no escape that JSON does not have",
+    "quoted_string": 'a string stands between two ", not in other quotation marks',
+    "stray_whitespace": "whitespace is free inside the JSON (blanks, tabs, line ends), around it "
+    "only as the chat template writes it",
+    "text_between_calls": "no text stands between calls",
+    "text_after_call": "a call turn ends right after its last call",
+}
+
 _STRINGS = {"STRING", "KEY", "FUNCTION", "_NAME", "_ARGUMENTS", "_ID", "_IDENTIFIER"}
 
 
@@ -58,6 +73,10 @@ class JsonWire(Wire):
     def attempts(self) -> list[str]:
         """Return patterns of whatever attempts_call finds."""
         return [*super().attempts(), _OBJECT]
+
+    def hints(self) -> Mapping[FailureKind, str]:
+        """Return the hints that read otherwise than the shared ones."""
+        return HINTS
 
     def names(self) -> Mapping[str, str]:
         """Return what each terminal is called in a message to a person, in the order to list."""
@@ -154,7 +173,7 @@ def _outside_json(wire: JsonWire, halt: Halt, turn: str, at: int) -> FailureKind
     following = wire.next_call(turn, at)
     gap = turn[at:following] if following >= 0 else rest
     if not gap.strip():
-        return "stray_whitespace"
+        return "stray_whitespace" if gap else "missing_separator"
     if halt.previous is None:
         return "text_before_call"
     return "text_after_call" if following < 0 else "text_between_calls"

@@ -18,7 +18,7 @@ SPACE = re.compile(r"\s+")
 NUMBER_RUN = re.compile(r"[0-9.eE+-]+")
 LITERALS = ("TRUE", "FALSE", "NULL")
 _NUMBER_LIKE = re.compile(
-    r"[0-9.eE+-]*[0-9][0-9.eE+-]*|[+.-]+|[+-]?(?:nan|NaN|NAN|inf|Infinity|INF)"
+    r"(?=[.eE+-]*+[0-9])[0-9.eE+-]++|[+.-]+|[+-]?(?:nan|NaN|NAN|inf|Infinity|INF)"
 )
 _PARTIAL_NUMBER = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:[eE][+-]?[0-9]*)?)?")
 

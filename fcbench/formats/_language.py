@@ -141,21 +141,31 @@ def language_of(
     if not attempts:
         return Language(builder.rules, turn.name)
     calls_begin = _first(builder.rules, (turn,))
-    prose, open_prose = (_prose(attempts, calls_begin, n) for n in (PROSE_LENGTH, None))
+    excluded = _attempting(attempts, format.wire.beginnings())
+    prose, open_prose = (_prose(excluded, calls_begin, n) for n in (PROSE_LENGTH, None))
     answer = Terminal(PROSE, prose, open_prose)
     return Language({**builder.rules, "start": [(turn,), (answer,)]}, "start")
 
 
+def _attempting(attempts: Sequence[str], beginnings: Sequence[str]) -> _regex.Tree:
+    """Return texts that hold an attempt at a call, or begin as one of their own format does."""
+    # What an attempt looks like may be of any length.
+    found, begun = (
+        [_regex.bounded(pattern, [None] * 8) for pattern in patterns]
+        for patterns in (attempts, beginnings)
+    )
+    beginning = [_regex.sequence(tree, _regex.ANYTHING) for tree in begun]
+    return _regex.either([_regex.containing(found), *beginning])
+
+
 def _prose(
-    attempts: Sequence[str], calls_begin: Collection[tuple[int, int]], length: int | None
+    excluded: _regex.Tree, calls_begin: Collection[tuple[int, int]], length: int | None
 ) -> _regex.Tree:
     # Words begin as no call does, because llguidance's lexer decides by the first characters
     # which of the two it reads.
     first = _regex.without(_regex.bounded(r"\S", ()), _regex.chars(calls_begin))
     words = _regex.sequence(first, _regex.repeat(_regex.ANY, 0, length))
-    # What an attempt looks like may be of any length.
-    found = [_regex.bounded(pattern, [None] * 8) for pattern in attempts]
-    return _regex.without(words, _regex.containing(found))
+    return _regex.without(words, excluded)
 
 
 def _first(rules: Mapping[str, Sequence[Items]], items: Items) -> set[tuple[int, int]]:

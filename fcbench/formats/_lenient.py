@@ -60,9 +60,10 @@ class Repairing:
                 if word is not None and word.group() == literal:
                     self._note(f"read {literal} as {literal.lower()}", at)
                     return self._walk.push(terminal, literal.lower(), len(literal))
-        if "_END_CALL" in halt.expected and at == len(turn):
+        end = self._wire.missing_end(halt)
+        if end is not None and at == len(turn):
             self._note("added the missing end token", at)
-            return self._walk.push("_END_CALL", self._wire.end, 0)
+            return self._walk.push(end, self._wire.end, 0)
         return False
 
     def _drop_trailing_comma(self, halt: Halt) -> bool:

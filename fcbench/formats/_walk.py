@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lark import Token
 
 from fcbench.formats._grammar import END, Reduction
+from fcbench.formats._python_text import is_dotted_name, is_identifier, read_string
 
 if TYPE_CHECKING:
     from fcbench.formats._grammar import Grammar
@@ -21,11 +22,13 @@ CLOSERS = {"_RBRACE": "_LBRACE", "_RSQB": "_LSQB", "_RPAR": "_LPAR"}
 OPENERS = frozenset(CLOSERS.values())
 
 # Terminals that a rule beyond the grammar is about.
-_OPEN, _CLOSE, _KEY, _NUMBER, _ARGUMENTS = range(1, 6)
+_OPEN, _CLOSE, _KEY, _NUMBER, _ARGUMENTS, _NAME = range(1, 7)
 _WATCHED = {
     **dict.fromkeys(OPENERS, _OPEN),
     **dict.fromkeys(CLOSERS, _CLOSE),
     "KEY": _KEY,
+    "DICT_KEY": _KEY,
+    "NAME": _NAME,
     "NUMBER": _NUMBER,
     "_ARGUMENTS": _ARGUMENTS,
 }
@@ -184,7 +187,13 @@ class Walk:
 
     def _problem(self, watched: int, name: str, text: str) -> str | None:
         if watched == _KEY:
-            return "duplicate_key" if self._keys and key_of(text) in self._keys[-1] else None
+            # A pattern cannot tell Python's words, which are those in parentheses and lists.
+            if self.containers[-1:] == ["_LPAR"] and not is_identifier(text):
+                return "missing_key"
+            known = self._keys[-1] if self._keys else ()
+            return "duplicate_key" if key_of(text, name) in known else None
+        if watched == _NAME:
+            return "missing_name" if self.containers and not is_dotted_name(text) else None
         if watched == _OPEN:
             too_deep = len(self.containers) - self._wrappers >= MAX_DEPTH and name != "_LPAR"
             return "too_deep" if too_deep else None
@@ -192,7 +201,7 @@ class Walk:
 
     def _watch(self, watched: int, name: str, text: str) -> None:
         if watched == _KEY:
-            self._keys[-1].add(key_of(text))
+            self._keys[-1].add(key_of(text, name))
         elif watched == _OPEN:
             if name == "_LPAR":
                 self._wrappers = len(self.containers)
@@ -205,15 +214,18 @@ class Walk:
             self._wrappers = len(self.containers)
 
 
-def key_of(token: str) -> str:
-    """Return the key that a token stands for: JSON may spell one in several ways."""
+def key_of(token: str, name: str = "KEY") -> str:
+    """Return the key that a token stands for: one in quotes may be spelled in several ways."""
+    if name == "DICT_KEY":
+        return read_string(token)
     if token[0] != '"':
         return token
     return str(json.loads(token)) if "\\" in token else token[1:-1]
 
 
 def is_infinite(number: str) -> bool:
-    """Whether a JSON number with a fraction or an exponent overflows a float."""
+    """Whether a number with a fraction or an exponent overflows a float."""
     # Without an exponent it takes 309 digits, and an integer of any size is exact.
     large = "e" in number or "E" in number or (len(number) > LONGEST_FINITE and "." in number)
-    return large and math.isinf(float(number))
+    # The e of 0x1e is a digit.
+    return large and "x" not in number and "X" not in number and math.isinf(float(number))

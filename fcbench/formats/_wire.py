@@ -59,6 +59,26 @@ class Wire(ABC):
         """Return patterns of whatever attempts_call finds; they may find more."""
         return [re.escape(opener) for opener in self.openers]
 
+    def begins_call(self, turn: str) -> bool:
+        """Whether a turn that is meant in this format begins as a call does.
+
+        For what would be no attempt in another format, as `f(a=1)` is not.
+        """
+        del turn
+        return False
+
+    def beginnings(self) -> list[str]:
+        """Return patterns of whatever begins_call finds at a turn's beginning, or of more."""
+        return []
+
+    def missing_end(self, halt: Halt) -> str | None:
+        """Return the terminal of the end token, if nothing else is missing where a turn ends."""
+        return "_END_CALL" if "_END_CALL" in halt.expected else None
+
+    def hints(self) -> Mapping[FailureKind, str]:
+        """Return the hints that read otherwise than the shared ones (see _diagnosis.HINTS)."""
+        return {}
+
     @abstractmethod
     def names(self) -> Mapping[str, str]:
         """Return what each terminal is called in a message to a person, in the order to list."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from fcbench import Call, parse, registry, render
 from fcbench.formats import detect_format, grammar_sha256, module_of
 from fcbench.formats._diagnosis import start_of_repetition
+from fcbench.formats._python_text import is_identifier
 from fcbench.paths import data_folder
 from fcbench.prompts._jinja import OwnTemplate
 from tests.formats.examples import example_lines
@@ -58,16 +59,20 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
     max_leaves=8,
 )
-calls = st.lists(
-    st.builds(Call, keys, st.dictionaries(keys, values, max_size=3)), min_size=1, max_size=3
-)
+identifiers = st.from_regex(r"[^\W\d]\w{0,5}", fullmatch=True).filter(is_identifier)
+names = {"pythonic": identifiers}  # of functions and arguments
+
+
+def calls_of(name):
+    arguments = st.dictionaries(names.get(name, keys), values, max_size=3)
+    return st.lists(st.builds(Call, names.get(name, keys), arguments), min_size=1, max_size=3)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 @given(st.data())
 @settings(max_examples=150)
 def test_parse_after_render_is_the_identity_in_every_format(name, data):
-    given_calls = data.draw(calls)[: getattr(module_of(name), "MAX_CALLS", 3)]
+    given_calls = data.draw(calls_of(name))[: getattr(module_of(name), "MAX_CALLS", 3)]
     text = render(given_calls, name)
     assert module_of(name).WIRE.attempts_call(text)
     parsed = parse(text, name)
@@ -114,6 +119,10 @@ def test_no_text_raises_in_any_format(name, data):
         "}",
         "[",
         "]",
+        "(",
+        ")",
+        "=",
+        "[f(",
         ":",
         ",",
         "1",
@@ -159,7 +168,12 @@ def test_the_same_fragment_until_the_limit_is_repetition(text, start):
 
 @pytest.mark.parametrize(
     "text",
-    [ONE * 2 + ONE[:28], ONE[:28] + "a:<escape>abcabc", ONE[:28] + "a:<escape>the quick brown fox"],
+    [
+        ONE * 2 + ONE[:28],
+        ONE[:28] + "a:<escape>abcabc",
+        ONE[:28] + "a:<escape>the quick brown fox",
+        ONE[:28] + "day:1,day",  # perhaps of the key day_end
+    ],
 )
 def test_what_merely_recurs_is_truncated_not_repetition(text):
     assert parse(text, stop="limit").failure.kind == "truncated"
@@ -188,6 +202,9 @@ def test_a_format_is_found_from_a_chat_template():
     assert detect_format("{{ '<tool_call>' }}") == "hermes"
     assert detect_format("{{ '[TOOL_CALLS] [' }}") == "mistral"
     assert detect_format('<|start_header_id|> {"name": x, "parameters": y}') == "llama3"
+    assert detect_format("Use [func_name1(params_name1=params_value1), …]") == "pythonic"
+    assert detect_format("Use exact format: [func_name1(param1=value1), …]") == "pythonic"
+    assert detect_format("Use <TOOLCALL>[func_name1(params_name1=params_value1)]") is None
     assert detect_format("{{ messages[0].content }}") is None
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from fcbench import Call, parse, render
 from fcbench.errors import FormatError
+from fcbench.formats._json_wire import HINTS
 
 
 def hermes(body: str) -> str:
@@ -62,6 +63,7 @@ FAILURES = [
     ("llama3", '{"name": "f", "parameters": {}}; {"name": "g", "parameters": {}}', "text_between_calls", 31),
     ("json", '{"name": "f", "arguments": {}} ok', "text_after_call", 31),
     ("json", '{"name": "f", "arguments": {}', "missing_close_brace", 29),
+    ("json", '{"name": "f", "arguments": {}}\n{"name": "g", "arguments": {}}', "missing_separator", 31),
     ("json", "", "empty_output", 0),
 ]  # fmt: skip
 
@@ -70,6 +72,13 @@ FAILURES = [
 def test_a_failure_has_the_kind_and_offset_of_the_first_wrong_token(name, text, kind, offset):
     failure = parse(text, name).failure
     assert (failure.kind, failure.offset) == (kind, offset)
+    assert HINTS.get(kind, failure.hint) == failure.hint
+    assert "``" not in failure.hint  # an empty prefix
+
+
+def test_what_was_expected_is_named_also_after_whitespace():
+    failure = parse(inside('"a": 1 "b": 2'), "hermes").failure
+    assert (failure.expected, failure.found) == ("} or ,", '"')
 
 
 @pytest.mark.parametrize(
@@ -165,3 +174,8 @@ def test_a_long_adversarial_text_is_judged(name, piece):
     text = hermes('{"name": "f", "arguments": {"a": ' + piece * 20_000)
     for mode in ("strict", "lenient"):
         assert parse(text, name, mode).outcome == "malformed"
+
+
+def test_a_long_number_with_a_letter_is_judged_in_linear_time():
+    failure = parse(inside(f'"a": {"1" * 100_000}x'), "hermes").failure
+    assert (failure.kind, failure.offset) == ("bare_string", AT + 5)
