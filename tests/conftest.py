@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 pytest_plugins = ["pytester"]
+
+# Speed is for benchmarks: on a busy machine any example may take long.
+settings.register_profile("fcbench", deadline=None)
+settings.load_profile("fcbench")
 
 
 def build_tokenizer(folder: Path, chat_template: str | None, pad: str | None = "<pad>") -> None:

@@ -66,7 +66,7 @@ def parse(
 
     if not _without(wire.padding, turn).strip():
         return Parse("malformed", failure=empty_output(wire, turn))
-    dialect = _dialect(text, own=judge.name)
+    dialect = _dialect(turn, own=judge.name)
     attempts_call = partial(_attempts_call, own=wire)
     if dialect is None and not attempts_call(turn):
         return Parse("abstained")
@@ -149,11 +149,11 @@ def _is_valid(text: str, format: str) -> bool:
     return isinstance(other.read(_turn(other.wire.stops, text)), list)
 
 
-def _dialect(text: str, own: str) -> str | None:
+def _dialect(turn: str, own: str) -> str | None:
     """Return another format in which the turn as a whole is valid, if there is one."""
     for name, wire in _wires().items():
         # Every valid turn holds an opener of its format, which is quick to look for.
-        if name != own and wire.attempts_call(text) and _is_valid(text, name):
+        if name != own and wire.attempts_call(turn) and _is_valid(turn, name):
             return name
     return None
 

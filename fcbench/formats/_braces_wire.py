@@ -123,7 +123,9 @@ def _outside_calls(wire: BracesWire, halt: Halt, turn: str) -> FailureKind:
     after_call = halt.previous is not None
     if turn.startswith(wire.declaration, at):
         return "declaration_echo"
-    if turn.startswith(wire.prefix if after_call else (wire.prefix, wire.end), at):
+    if not after_call and turn.startswith(wire.end, at):
+        return "missing_start_token"
+    if _is_call_without_start(wire, turn, at):
         return "missing_start_token"
     if turn.startswith(wire.controls, at):
         return "unexpected"
@@ -134,6 +136,14 @@ def _outside_calls(wire: BracesWire, halt: Halt, turn: str) -> FailureKind:
     if not after_call:
         return "text_before_call"
     return "text_after_call" if following < 0 else "text_between_calls"
+
+
+def _is_call_without_start(wire: BracesWire, turn: str, at: int) -> bool:
+    """Whether a call's prefix stands here with a name, and not as a word of prose."""
+    if not turn.startswith(wire.prefix, at):
+        return False
+    name = _NAME_RUN.match(turn, at)
+    return name is not None and turn.startswith(("{", "(", wire.end), name.end())
 
 
 def _missing_separator(halt: Halt, turn: str) -> bool:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fcbench.formats._kinds import (
-    SPACE,
     begins_number,
     glued_value,
     instead_of_value,
@@ -43,6 +42,11 @@ HINTS: dict[FailureKind, str] = {
     "text_after_call": "a call turn ends right after its last call",
 }
 
+NAME = "name"
+_MEMBERS = {"_NAME", "_ARGUMENTS", "_ID"}
+_OPENING = {"_START_CALL", "_GAP", "_BREAK", "_PYTHON_TAG"}  # what comes right before a call
+_BLANK = re.compile(r"[ \t\n\r]+")
+_BRACKETS, _CLOSING = ("[", "(", "{"), ("}", "]", ")")
 _STRINGS = {"STRING", "KEY", "FUNCTION", "_NAME", "_ARGUMENTS", "_ID", "_IDENTIFIER"}
 
 
@@ -51,6 +55,10 @@ class JsonWire(Wire):
     """The tokens of a format that carries JSON; `arguments` is the key of a call's arguments."""
 
     arguments: str = "arguments"
+    optional: tuple[str, ...] = ()
+    """Further keys that a call may have."""
+    is_single: bool = False
+    """Whether a turn holds one call at most."""
 
     values = frozenset({"STRING", "NUMBER", "TRUE", "FALSE", "NULL", "_LBRACE", "_LSQB"})
 
@@ -127,24 +135,18 @@ class JsonWire(Wire):
         """Return the failure's kind and offset, by what was expected where the parse stopped."""
         at = halt.position
         if halt.problem is not None:
-            return halt.problem, at  # type: ignore[return-value]  # the three problems are kinds
+            return halt.problem, at  # type: ignore[return-value]  # the problems are kinds
         if halt.container is None:
-            previous = halt.previous
-            if (
-                previous is not None
-                and previous.type == "_BREAK"
-                and "_START_CALL" in halt.expected
-            ):
-                # The newline was taken for the one before a next call, which does not come.
-                at = previous.start_pos or 0
-            return _outside_json(self, halt, turn, at), at
+            return _outside_json(self, halt, turn)
         if halt.previous is not None and touches(halt.previous, halt):
             glued = glued_value(halt.previous, turn, at)
             if glued is not None:
                 return glued
-        # Whitespace may stand here; what follows it may not.
-        space = SPACE.match(turn, at)
-        at = space.end() if space else at
+        # JSON's four kinds of whitespace may stand here; what follows them may not.
+        blank = _BLANK.match(turn, at)
+        at = blank.end() if blank else at
+        if turn[at : at + 1].isspace():
+            return "stray_whitespace", at
         if turn.startswith('"', at) and halt.expected & _STRINGS:
             begun = _BEGUN_STRING.match(turn, at)
             end = at if begun is None else begun.end()
@@ -153,30 +155,45 @@ class JsonWire(Wire):
         return _inside_json(self, halt, turn, at), at
 
 
-def _outside_json(wire: JsonWire, halt: Halt, turn: str, at: int) -> FailureKind:
-    expected, rest = halt.expected, turn[at:]
-    if "_END_CALL" in expected and halt.previous is not None:
-        if rest[:1].isspace():
-            return "stray_whitespace"
-        return "wrong_bracket" if rest[:1] in ("}", "]", ")") else "missing_end_token"
-    if halt.previous is not None and expected & {"_LBRACE", "_LSQB"}:
-        # Right after the token that opens a call.
-        if rest[:1].isspace():
-            return "stray_whitespace"
-        return "wrong_bracket" if rest[:1] in ("[", "(", "{") else "missing_open_brace"
-    if wire.start and rest.startswith(wire.start):
-        return "missing_separator"
-    if wire.start and (rest.startswith(("{", "[")) or (wire.end and rest.startswith(wire.end))):
-        return "missing_start_token"
-    if rest.startswith(wire.controls):
-        return "unexpected"
+def _outside_json(wire: JsonWire, halt: Halt, turn: str) -> tuple[FailureKind, int]:
+    """Judge what stands around calls, or between a call's token and its object."""
+    previous, at = halt.previous, halt.position
+    rest = turn[at : at + 1]
+    if "_END_CALL" in halt.expected:
+        if rest.isspace():
+            return "stray_whitespace", at
+        return ("wrong_bracket" if rest in _CLOSING else "missing_end_token"), at
+    if previous is not None and previous.type in _OPENING and "_START_CALL" not in halt.expected:
+        if rest.isspace():
+            return "stray_whitespace", at
+        return ("wrong_bracket" if rest in _BRACKETS else "missing_open_brace"), at
+    is_first = previous is None or (previous.type == "_WS" and previous.start_pos == 0)
+    if wire.start and turn.startswith(wire.start, at):
+        return "missing_separator", at
+    if wire.start and (_OPENER.match(turn, at) or (is_first and _starts_with_end(wire, turn))):
+        return "missing_start_token", at
+    if turn.startswith(wire.controls, at):
+        return "unexpected", at
+    if previous is not None and previous.type == "_BREAK":
+        # The newline was taken for the one before a next call, which does not come.
+        at = previous.start_pos or 0
+    return _gap(wire, turn, at, is_first=is_first), at
+
+
+def _gap(wire: JsonWire, turn: str, at: int, *, is_first: bool) -> FailureKind:
     following = wire.next_call(turn, at)
-    gap = turn[at:following] if following >= 0 else rest
-    if not gap.strip():
-        return "stray_whitespace" if gap else "missing_separator"
-    if halt.previous is None:
+    gap = turn[at:following] if following >= 0 else turn[at:]
+    if gap.isspace():
+        return "stray_whitespace"
+    if is_first:
         return "text_before_call"
-    return "text_after_call" if following < 0 else "text_between_calls"
+    if not gap and not wire.is_single:
+        return "missing_separator"
+    return "text_between_calls" if gap and following >= 0 else "text_after_call"
+
+
+def _starts_with_end(wire: JsonWire, turn: str) -> bool:
+    return bool(wire.end) and turn.startswith(wire.end)
 
 
 def _inside_json(wire: JsonWire, halt: Halt, turn: str, at: int) -> FailureKind:
@@ -190,13 +207,8 @@ def _inside_json(wire: JsonWire, halt: Halt, turn: str, at: int) -> FailureKind:
         return instead_of_value(halt, turn, at)
     if "FUNCTION" in expected:
         return _instead_of_string(char, empty="missing_name")
-    if expected & {"_NAME", "_ARGUMENTS", "_ID", "KEY"}:
-        if char == "}" and halt.previous is not None and halt.previous.type == "_COMMA":
-            # After the last argument it is one comma too many; before it a key is missing.
-            return "trailing_comma" if "KEY" in expected else "missing_key"
-        if char in "])":
-            return "wrong_bracket"
-        return _instead_of_string(char, empty="missing_key")
+    if expected & {*_MEMBERS, "KEY"}:
+        return _instead_of_member(wire, halt, turn, at)
     if expected == {"_LBRACE"}:
         return "wrong_bracket" if char in "[(" else "missing_open_brace"
     if expected == {"_COMMA"} and char == "}":
@@ -204,6 +216,19 @@ def _inside_json(wire: JsonWire, halt: Halt, turn: str, at: int) -> FailureKind:
     if char in "}])" and "_COLON" not in expected:
         return "wrong_bracket"
     return "missing_separator" if expected & {"_COLON", "_COMMA"} else "unexpected"
+
+
+def _instead_of_member(wire: JsonWire, halt: Halt, turn: str, at: int) -> FailureKind:
+    """Judge what stands where a key must, of a call or of an object."""
+    char = turn[at]
+    if char == "}" and halt.previous is not None and halt.previous.type == "_COMMA":
+        # After the last argument it is one comma too many; before it a key is missing.
+        return "trailing_comma" if "KEY" in halt.expected else "missing_key"
+    if char in "])":
+        return "wrong_bracket"
+    if any(turn.startswith(f'"{key}"', at) for key in (NAME, wire.arguments, *wire.optional)):
+        return "duplicate_key"  # a key of a call that may not come: it stands already
+    return _instead_of_string(char, empty="missing_key")
 
 
 def _after_colon(halt: Halt) -> bool:

@@ -52,6 +52,8 @@ class Repairing:
         if space is not None:
             self._note("removed whitespace", at)
             return self._move_to(space.end(), halt)
+        if halt.previous is not None and halt.previous.type == "_BREAK" and self._drop_break(halt):
+            return True
         if halt.expected & {*self._wire.first, "$END"} and not self._walk.containers:
             return self._skip_text(halt)
         if halt.expected >= self._wire.values:
@@ -89,10 +91,21 @@ class Repairing:
         self._walk.position = comma.end()
         return True
 
+    def _drop_break(self, halt: Halt) -> bool:
+        """Take back the newline before a next call that does not come."""
+        at = self._walk.position
+        if "$END" in halt.expected or self._wire.next_call(self._walk.turn, at) >= 0:
+            return False
+        if "_START_CALL" not in halt.expected:
+            return False  # it stands inside the tags
+        self._note("removed whitespace", at - 1)
+        self._walk.take_back()
+        return True
+
     def _skip_text(self, halt: Halt) -> bool:
         """Skip text around calls; never a control token, and never all of a turn without a call."""
         following = self._wire.next_call(self._walk.turn, self._walk.position)
-        if following < 0 and halt.previous is None:
+        if following < 0 and self._walk.is_at_start:
             return False
         end = following if following >= 0 else len(self._walk.turn)
         gap = self._walk.turn[self._walk.position : end]

@@ -132,6 +132,11 @@ class Walk:
         self.position += length
         return True
 
+    @property
+    def is_at_start(self) -> bool:
+        """Whether no token is taken."""
+        return not self._values
+
     def take_back(self) -> None:
         """Undo the last token, which moved no bracket."""
         self._states.pop()

@@ -45,6 +45,7 @@ WIRE = JsonWire(
     padding=("<pad>", "<unk>", "<s>"),
     openers=("<|python_tag|>",),
     arguments="parameters",
+    is_single=True,
 )
 RENDERER = Renderer(STOP_TOKENS, "parameters")
 

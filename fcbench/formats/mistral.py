@@ -43,6 +43,7 @@ WIRE = JsonWire(
     padding=("<pad>", "<unk>", "<s>"),
     openers=("[TOOL_CALLS]",),
     arguments="arguments",
+    optional=("id",),
 )
 RENDERER = Renderer(STOP_TOKENS)
 

@@ -32,7 +32,6 @@ from tests.formats.turns import (
     ending,
     everywhere,
     filled,
-    first,
     item_before_comma,
     last,
     later,
@@ -234,7 +233,7 @@ def rendered_in(format: str) -> Mutate:
 
     def mutate(turn: Turn, draw: Callable) -> Damage:
         calls = turn.calls[:1] if format == "llama3" else turn.calls
-        stop = draw(st.sampled_from(["", Turn(format, calls).tokens.stop]))
+        stop = draw(st.sampled_from(["", Turn(format, calls).tokens.stop, turn.tokens.stop]))
         return Damage(Turn(format, calls).text + stop, 0)
 
     return mutate
@@ -302,7 +301,7 @@ MUTATIONS = [
     Mutation("truncated", FORMATS, in_string(lambda _: [""], cut=True)),
     Mutation("truncated", FORMATS, cut_inside(each("number", "boolean", "null"))),
     Mutation("missing_start_token", BRACES, put(each("start"), "")),
-    Mutation("missing_start_token", ("hermes",), put(first(wider(each("start"), 0, 1)), "")),
+    Mutation("missing_start_token", ("hermes",), put(wider(each("start"), 0, 1), "")),
     Mutation("missing_end_token", BRACES, put(last(each("end")), ""), mendable=True),
     Mutation("missing_end_token", BRACES, stopped(last(each("end"))), mendable=True),
     Mutation("missing_end_token", BRACES, put(earlier(each("end")), "")),
@@ -344,6 +343,7 @@ MUTATIONS = [
     Mutation("wrong_bracket", JSON, put(each("body}"), ["]", ")"])),
     Mutation("duplicate_key", FORMATS, second_key()),
     Mutation("duplicate_key", JSON, second_key(escaped)),
+    Mutation("duplicate_key", JSON, put(before(only_if(each("label"), lambda t, i, _: t.role(i - 1) == "comma")), '"name": "f", ')),
     Mutation("unterminated_string", BRACES, last_quote_lost),
     Mutation("unterminated_string", BRACES, in_string(lambda t: [t.tokens.start, t.tokens.end, *t.tokens.strays])),
     Mutation("unterminated_string", STOPPED, in_string(lambda t: [t.tokens.stop])),
@@ -362,9 +362,11 @@ MUTATIONS = [
     Mutation("stray_whitespace", BRACES, put(everywhere, whitespace), mendable=True),
     Mutation("stray_whitespace", ("hermes", "mistral", "llama3"), put(edges, whitespace), mendable=True),
     Mutation("stray_whitespace", ("hermes",), put(after(each("start", "end", "body}")), blanks), mendable=True),
+    Mutation("stray_whitespace", JSON, put(before(each("{", "}", "key", ":", "[", "]", "string", "number", "pair comma", "item comma")), ["\u00a0", "\u2003"]), mendable=True),
     Mutation("stray_whitespace", ("mistral",), put(after(each("gap")), whitespace), mendable=True),
     Mutation("text_before_call", STOPPED, put(beginning, spaced_prose), mendable=True),
     Mutation("text_before_call", ("json",), put(beginning, prose), mendable=True),
+    Mutation("text_before_call", ("json",), put(beginning, st.builds(str.__add__, st.text(" \t\r\n"), prose), blanks_of_json), mendable=True),
     Mutation("text_between_calls", BRACES, put(before(later(each("start"))), spaced_prose), mendable=True),
     Mutation("text_between_calls", ("hermes",), put(after(earlier(each("end"))), spaced_prose), mendable=True),
     Mutation("text_after_call", STOPPED, put(ending, spaced_prose), mendable=True),
@@ -375,7 +377,7 @@ MUTATIONS = [
     Mutation("too_deep", FORMATS, deep("[")),
     Mutation("too_deep", FORMATS, deep("{k:")),
     Mutation("too_deep", FORMATS, deep("[", closed=False)),
-    Mutation("unexpected", BRACES, put(each("end"), lambda end: end * 2, lambda new: len(new) // 2)),
+    Mutation("unexpected", (*BRACES, "hermes"), put(each("end"), lambda end: end * 2, lambda new: len(new) // 2)),
     Mutation("unexpected", STOPPED, stray(edges)),
     Mutation("unexpected", BRACES, stray(after(each("end")))),
 ]  # fmt: skip

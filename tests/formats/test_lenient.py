@@ -55,7 +55,7 @@ def in_json(turn: Turn) -> list[tuple[int, int]]:
 REPAIRS = [
     Repair("removed whitespace", BRACES, everywhere, whitespace),
     Repair("removed whitespace", ("hermes", "mistral", "llama3"), beginning, whitespace),
-    Repair("removed whitespace", ("mistral", "llama3"), ending, whitespace),
+    Repair("removed whitespace", ("hermes", "mistral", "llama3"), ending, whitespace),
     Repair("removed whitespace", ("hermes",), after(each("start", "end", "body}")), blanks),
     Repair("removed whitespace", JSON, in_json, ["\u00a0", "\u2003"]),
     Repair("removed text", FORMATS, beginning, prose),

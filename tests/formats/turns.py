@@ -47,7 +47,7 @@ TOKENS = {
         ("<|tool>", "<tool|>"),
     ),
     "hermes": Tokens("<|im_end|>", ("<|im_start|>",), "<tool_call>", "</tool_call>"),
-    "mistral": Tokens("</s>", ("<s>",), "[TOOL_CALLS]"),
+    "mistral": Tokens("</s>", ("<s>", "[INST]"), "[TOOL_CALLS]"),
     "llama3": Tokens("<|eot_id|>", ("<|begin_of_text|>", "<|start_header_id|>")),
     "json": Tokens("", ()),
 }
