@@ -31,7 +31,7 @@ types: .venv/installed-test
 	$(PYTHON) -m venv .venv
 
 .venv/installed-test: .venv/bin/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[hf,train,test]'
+	$(PIP) --editable '.[hf,train,constrain,test]'
 	touch $@
 
 .venv/installed-model: .venv/bin/python pyproject.toml constraints.txt

@@ -18,7 +18,6 @@ from fcbench.formats.functiongemma import STOP_TOKENS
 from fcbench.types import Decoding
 from tests.conftest import build_gemma, build_tokenizer
 
-pytest.importorskip("llguidance")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 FLOAT32 = ModelOptions(dtype="float32")

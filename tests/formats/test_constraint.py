@@ -17,7 +17,6 @@ from fcbench.types import Call
 from tests.conftest import build_tokenizer
 from tests.formats.examples import example_lines
 
-pytest.importorskip("llguidance")
 
 FORMATS = registry.names("formats")
 PLENTY = 10**6
