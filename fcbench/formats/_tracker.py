@@ -92,10 +92,10 @@ class Tracker:
                     found.append(Place(Text(rest), head.below) if rest else head.below or _END)
             elif isinstance(item, _Matching):
                 tree = _regex.step(item.tree, char)
-                # After a forbidden word nothing can mend an exclusion.
-                if tree is not _regex.NOTHING and _regex.shortest(tree) is not None:
-                    key = item.key + char if item.terminal.is_key else ""
-                    found.append(Place(_Matching(item.terminal, tree, key), head.below))
+                key = item.key + char if item.terminal.is_key else ""
+                after = _Matching(item.terminal, tree, key)
+                if tree is not _regex.NOTHING and _ending(after, head.below) is not None:
+                    found.append(Place(after, head.below))
         return found
 
     def after_control(self, places: Iterable[Place], token: str) -> list[Place]:
@@ -156,7 +156,7 @@ class Tracker:
             return
         if not item.terminal.is_key:
             yield from self._below(below)
-        elif (after := _with_key(below, item.key)) is not None:
+        elif (after := _with_key(below, key_of(item.key, item.terminal.name))) is not None:
             yield from self._heads(after)
 
     def _repeat(self, item: _Again, below: Place | None) -> Iterable[Place | None]:
@@ -180,11 +180,10 @@ class Tracker:
 
     def _own_way(self, place: Place) -> Way:
         match place.item:
-            case Terminal(_, tree, is_key=True):
-                return _spelled(_ending(tree, "", _keys_of(place.below)))
-            case _Matching(terminal, tree, key):
-                taken = _keys_of(place.below) if terminal.is_key else frozenset()
-                return _spelled(_ending(tree, key, taken))
+            case Terminal(_, tree, is_key=True) as terminal:
+                return _spelled(_ending(_Matching(terminal, tree, ""), place.below) or "")
+            case _Matching() as matching:
+                return _spelled(_ending(matching, place.below) or "")
             case _Again(repeated, n_done):
                 return self._times(repeated.rule, max(repeated.least - n_done, 0))
             case _Open(members, taken, _, n_pairs):
@@ -277,10 +276,9 @@ def _with_key(place: Place | None, key: str) -> Place | None:
         below = _with_key(place.below, key)
         return None if below is None else Place(place.item, below)
     open_ = place.item
-    read = key_of(key)
-    if read in open_.keys:
+    if key in open_.keys:
         return None
-    return Place(open_._replace(keys=open_.keys | {read}), place.below)
+    return Place(open_._replace(keys=open_.keys | {key}), place.below)
 
 
 def _keys_of(place: Place | None) -> frozenset[str]:
@@ -289,17 +287,24 @@ def _keys_of(place: Place | None) -> frozenset[str]:
     return frozenset() if place is None else place.item.keys  # type: ignore[union-attr]
 
 
-def _ending(tree: _regex.Tree, begun: str, taken: frozenset[str]) -> str:
-    """Return how a terminal that has begun ends soonest, as a key that is not taken yet."""
-    ending = _regex.shortest(tree) or ""
-    if not taken or key_of(begun + ending) not in taken:
+def _ending(matching: _Matching, below: Place | None) -> str | None:
+    """Return how a terminal that has begun ends soonest, a key as one that is not there yet.
+
+    None when it cannot: after a forbidden word nothing mends an exclusion, and a key that is
+    closed stays what it is.
+    """
+    terminal, tree, begun = matching
+    ending = _regex.shortest(tree)
+    taken = _keys_of(below) if terminal.is_key else frozenset()
+    if ending is None or not taken or key_of(begun + ending, terminal.name) not in taken:
         return ending
     for number in range(len(taken) + 1):
         for at in range(len(ending) + 1):  # a key in quotes grows before the last of them
             tried = f"{ending[:at]}{number}{ending[at:]}"
-            if _regex.matches(tree, tried) and key_of(begun + tried) not in taken:
+            known = not _regex.matches(tree, tried) or key_of(begun + tried, terminal.name) in taken
+            if not known:
                 return tried
-    return ending  # a key at its greatest length; the decoder finds that it leads nowhere
+    return None
 
 
 def _spelled(text: str) -> Way:

@@ -17,7 +17,6 @@ from fcbench.types import Call
 from tests.conftest import build_tokenizer
 from tests.formats.examples import example_lines
 
-
 FORMATS = registry.names("formats")
 PLENTY = 10**6
 WEATHER = {
@@ -324,3 +323,15 @@ def test_prose_can_be_written_where_words_are_allowed(text, constraint_of, token
 def test_an_attempt_at_a_call_is_no_prose(text, constraint_of, tokenizer):
     for name in FORMATS:
         assert not feed(constraint_of(name, or_text=True).session(), tokenizer, text), name
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_key_that_stands_already_can_only_be_gone_on_with(name, constraint_of, tokenizer):
+    text = render([Call("f", {"d": {"ab": 1, "abc": 2}})], name)
+    session = constraint_of(name).session()
+    before = text[: text.index("abc") + 2]
+    for token in tokenizer.encode(before, add_special_tokens=False):
+        assert session.take(token, PLENTY)
+    closing = text[text.index("abc") + 3]  # a quote, or the colon after a bare key
+    assert not session.take(tokenizer.encode(closing, add_special_tokens=False)[0], PLENTY)
+    assert parse(before + text_of(tokenizer, session.ending()), name).outcome == "calls"
