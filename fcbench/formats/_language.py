@@ -11,11 +11,21 @@ beyond that (`$ref`, `pattern`, ranges) is left to the model.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fcbench.errors import FormatError
 from fcbench.formats import _regex
+from fcbench.formats._items import (
+    Control,
+    Item,
+    Items,
+    Language,
+    Members,
+    Repeated,
+    Rule,
+    Terminal,
+    Text,
+)
 from fcbench.formats._walk import OPENERS
 
 if TYPE_CHECKING:
@@ -26,8 +36,8 @@ if TYPE_CHECKING:
 
 DEPTH = 5
 """Levels of nesting where no schema says which, the arguments included."""
-CALLS, ITEMS, PAIRS = 8, 16, 16
-"""Calls in a turn, items of an array, and keys of an object, where no schema says how many."""
+CALLS, ITEMS = 8, 16
+"""Calls in a turn and items of an array, where no schema says how many."""
 TEXT_LENGTH, NAME_LENGTH, PROSE_LENGTH = 512, 64, 4096
 """Characters of a string, of a name or key, and of an answer in words."""
 DECLARED = 60
@@ -53,75 +63,6 @@ KEYS = {"KEY", "DICT_KEY"}
 NAMES = {"NAME", "FUNCTION"}
 INTEGER = r"-?(?:0|[1-9][0-9]*)"
 PROSE = "PROSE"
-
-
-@dataclass(frozen=True)
-class Text:
-    """Exactly these characters."""
-
-    value: str
-
-
-@dataclass(frozen=True)
-class Control:
-    """One control token."""
-
-    token: str
-
-
-@dataclass(frozen=True, eq=False)
-class Terminal:
-    """A text that a tree matches; a key must not stand twice in one object."""
-
-    name: str
-    tree: _regex.Tree
-    open_tree: _regex.Tree
-    """The same without the bounds on long texts, which would make each mask slower to compute."""
-    is_key: bool = False
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One of the alternatives of a rule, by its name."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Repeated:
-    """A rule `least` to `most` times."""
-
-    rule: Rule
-    least: int
-    most: int
-
-
-@dataclass(frozen=True, eq=False)
-class Members:
-    """An object or the arguments of a call: pairs between `opening` and `closing`.
-
-    Either `declared` pairs, each at most once, the first `n_required` of them always, or up to
-    PAIRS of `free` ones, whose keys differ.
-    """
-
-    opening: Items
-    separator: Items
-    closing: Items
-    declared: tuple[Items, ...] = ()
-    n_required: int = 0
-    free: Items | None = None
-
-
-Item = Text | Control | Terminal | Rule | Repeated | Members
-Items = tuple[Item, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Language:
-    """Rules by name, each a list of alternatives; a turn is the rule `start`."""
-
-    rules: Mapping[str, Sequence[Items]]
-    start: str
 
 
 def language_of(

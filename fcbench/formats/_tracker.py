@@ -11,13 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from fcbench.formats import _regex
-from fcbench.formats._language import PAIRS, Control, Members, Repeated, Rule, Terminal, Text
+from fcbench.formats._items import PAIRS, Control, Members, Repeated, Rule, Terminal, Text
 from fcbench.formats._walk import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from fcbench.formats._language import Item, Items, Language
+    from fcbench.formats._items import Item, Items, Language
 
 Piece = str | Control
 """Ordinary text, or one control token."""

@@ -9,7 +9,6 @@ fcbench.formats._language for what the constraint leaves out of the strict langu
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -18,18 +17,9 @@ import msgspec
 
 from fcbench.errors import FormatError, MissingExtra
 from fcbench.formats import attempt_patterns, format_of
-from fcbench.formats._language import (
-    PAIRS,
-    Control,
-    Language,
-    Members,
-    Repeated,
-    Rule,
-    Terminal,
-    Text,
-    language_of,
-)
-from fcbench.formats._regex import written
+from fcbench.formats._items import Control, Language
+from fcbench.formats._language import language_of
+from fcbench.formats._llguidance import as_llguidance
 from fcbench.formats._tracker import Piece, Place, Tracker
 
 try:
@@ -46,7 +36,6 @@ if TYPE_CHECKING:
 
     from llguidance import LLTokenizer
 
-    from fcbench.formats._language import Item, Items
     from fcbench.types import Tool
 
 
@@ -259,89 +248,3 @@ def _merged(pieces: Sequence[Piece]) -> list[Piece]:
         else:
             merged.append(piece)
     return merged
-
-
-# The same language for llguidance
-
-
-def as_llguidance(language: Language, controls: dict[str, int]) -> str:
-    """Return a language in llguidance's variant of Lark's syntax.
-
-    `controls` are the ids of control tokens. Declared pairs become a rule with a parameter whose
-    bits say which are there already: any order, each at most once.
-    """
-    return _Writer(language, controls).text()
-
-
-class _Writer:
-    def __init__(self, language: Language, controls: dict[str, int]) -> None:
-        self._language = language
-        self._controls = controls
-        self._names: dict[object, str] = {}
-        self._lines: list[str] = []
-
-    def text(self) -> str:
-        start = self._rule(self._language.start)
-        return "\n".join([f"start: {start}", *self._lines, ""])
-
-    def _rule(self, key: str) -> str:
-        if key in self._names:
-            return self._names[key]
-        name = self._names[key] = f"rule_{len(self._names)}"
-        alternatives = [self._items(items) for items in self._language.rules[key]]
-        self._lines.append(f"{name}: {' | '.join(alternatives)}")
-        return name
-
-    def _items(self, items: Items) -> str:
-        return " ".join(map(self._item, items)) or '""'
-
-    def _item(self, item: Item) -> str:
-        match item:
-            case Text(value):
-                return json.dumps(value, ensure_ascii=False)
-            case Control(token):
-                return f"<[{self._controls[token]}]>"
-            case Rule(name):
-                return self._rule(name)
-            case Repeated(Rule(name), least, most):
-                return f"({self._rule(name)}){{{least},{most}}}"
-            case Terminal():
-                return self._terminal(item)
-            case Members():
-                return self._members(item)
-
-    def _terminal(self, terminal: Terminal) -> str:
-        if terminal not in self._names:
-            name = self._names[terminal] = f"{terminal.name.strip('_')}_{len(self._names)}"
-            self._lines.append(f"{name}: {written(terminal.open_tree)}")
-        return self._names[terminal]
-
-    def _members(self, members: Members) -> str:
-        if members in self._names:
-            return self._names[members]
-        name = self._names[members] = f"members_{len(self._names)}"
-        opening, closing = self._items(members.opening), self._items(members.closing)
-        separator = self._items(members.separator)
-        if members.free is not None:
-            pair = self._items(members.free)
-            further = f"({separator} {pair}){{0,{PAIRS - 1}}}"
-            self._lines.append(f"{name}: {opening} ({pair} {further})? {closing}")
-            return name
-        if not members.declared:
-            self._lines.append(f"{name}: {opening} {closing}")
-            return name
-        pairs = [self._items(pair) for pair in members.declared]
-        first = [f"{pair} {name}_more::set_bit({i})" for i, pair in enumerate(pairs)]
-        more = [
-            f"{separator} {pair} {name}_more::set_bit({i}) %if bit_clear({i})"
-            for i, pair in enumerate(pairs)
-        ]
-        if members.n_required:
-            more.append(f"{closing} %if is_ones([0:{members.n_required}])")
-        else:
-            first.append(closing)
-            more.append(closing)
-        self._lines.append(f"{name}: {opening} {name}_first::0")
-        self._lines.append(f"{name}_first::_: " + "\n  | ".join(first))
-        self._lines.append(f"{name}_more::_: " + "\n  | ".join(more))
-        return name
