@@ -1,0 +1,170 @@
+"""What holds of fcbench.parse for every text, in every format, mode and stop."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from fcbench import Call, Parse, parse, render
+from fcbench.errors import FormatError
+from tests.fuzz import reference
+from tests.fuzz.notations import NOTATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+MODES, STOPS = ("strict", "lenient"), (None, "token", "limit")
+EXCUSED_BY_LIMIT = ("truncated", "repetition")
+
+
+class Violation(Exception):
+    """A property that does not hold. `rule` names it, in the same words for every text."""
+
+    def __init__(self, rule: str, seen: object) -> None:
+        super().__init__(f"{rule}: {shown(seen)}")
+        self.rule = rule
+
+
+def check(text: str, format: str) -> None:
+    """Raise a Violation of the first property that a text does not have."""
+    judged = {
+        (mode, stop): _judge(text, format, mode, stop)
+        for mode, stop in itertools.product(MODES, STOPS)
+    }
+    for (mode, stop), parsed in judged.items():
+        _check_record(parsed, text, mode, stop)
+    strict, lenient = judged["strict", None], judged["lenient", None]
+    for mode in MODES:
+        _same_turn_whatever_the_stop(*(judged[mode, stop] for stop in STOPS))
+    if strict.outcome == "calls":
+        _hold(lenient == strict, "lenient mode changes what strict mode accepts", lenient)
+    if strict.outcome == "abstained" or lenient.outcome == "abstained":
+        _hold(lenient == strict, "an abstention depends on the mode", (strict, lenient))
+    if lenient.outcome == "calls":
+        _check_round_trip(lenient.calls, format)
+    _check_what_follows_a_stop(text, format, strict)
+    if format in reference.BUILDERS:
+        calls = reference.parse(text, format) or []
+        _hold(typed(calls) == typed(strict.calls), "the reference parser disagrees", calls)
+
+
+def _judge(text: str, format: str, mode: str, stop: str | None) -> Parse:
+    try:
+        return parse(text, format, mode, stop)
+    except Exception as error:
+        raise Violation(f"parse raises {type(error).__name__}", error) from error
+
+
+def _hold(holds: object, rule: str, seen: object) -> None:
+    if not holds:
+        raise Violation(rule, seen)
+
+
+def _check_record(parsed: Parse, text: str, mode: str, stop: str | None) -> None:
+    """Check that a judgement agrees with itself and lies inside the text."""
+    outcome, failure = parsed.outcome, parsed.failure
+    _hold(outcome in ("calls", "abstained", "malformed"), "an unknown outcome", outcome)
+    _hold((outcome == "calls") == bool(parsed.calls), "calls without their outcome", parsed)
+    _hold((outcome == "malformed") == (failure is not None), "failure without its outcome", parsed)
+    if parsed.repairs:
+        _hold(mode == "lenient" and outcome == "calls", "repairs where none can be", parsed)
+    if failure is None:
+        return
+    _hold(0 <= failure.offset <= len(text), "an offset outside the text", failure)
+    n_bytes = len(text[: failure.offset].encode("utf-8", "surrogatepass"))
+    _hold(failure.byte_offset == n_bytes, "a byte offset that is not the offset's", failure)
+    _hold(failure.expected and failure.found and failure.hint, "a failure unexplained", failure)
+    if failure.kind in EXCUSED_BY_LIMIT:
+        _hold(stop == "limit", "a limit where none was", failure)
+
+
+def _same_turn_whatever_the_stop(unknown: Parse, token: Parse, limit: Parse) -> None:
+    """Check that what ended the generation changes the reason at most, and only at the limit."""
+    _hold(unknown == token, "stop=None differs from stop='token'", (unknown, token))
+    if limit.failure is None or limit.failure.kind not in EXCUSED_BY_LIMIT:
+        _hold(limit == token, "the limit changes more than it may", (token, limit))
+    else:
+        _hold(token.outcome == "malformed", "the limit breaks a turn", (token, limit))
+
+
+def _check_round_trip(calls: Sequence[Call], format: str) -> None:
+    try:
+        text = render(calls, format)
+    except FormatError as error:
+        # JSON can spell a stop token inside a string, with \u003c; render never does, and refuses.
+        strings = list(_strings(list(calls)))
+        if any(stop in string for stop in _stops(format) for string in strings):
+            return
+        raise Violation("render refuses what parse gave", error) from error
+    except Exception as error:
+        raise Violation(f"render raises {type(error).__name__}", error) from error
+    again = _judge(text, format, "strict", None)
+    _hold(again.outcome == "calls", "a rendered turn does not parse", (text, again))
+    _hold(typed(again.calls) == typed(calls), "a rendered turn says something else", text)
+
+
+def _check_what_follows_a_stop(text: str, format: str, strict: Parse) -> None:
+    stops = _stops(format)
+    # What is valid as a whole in another format is judged as a whole, stop tokens included.
+    if stops and (strict.failure is None or strict.failure.kind != "wrong_dialect"):
+        followed = _judge(f"{text}{stops[0]} and so on", format, "strict", None)
+        _hold(followed == strict, "text after a stop token is judged", followed)
+
+
+def _stops(format: str) -> Sequence[str]:
+    return NOTATIONS[format].stops if format in NOTATIONS else ()
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Yield every string in calls: names, keys and values."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Call):
+        yield from _strings([value.name, value.arguments])
+    elif isinstance(value, dict):
+        yield from _strings([*value.keys(), *value.values()])
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+
+
+def shown(value: object) -> str:
+    """Return the beginning of a value's text, for a person."""
+    try:
+        return str(value)[:300]
+    except ValueError:  # CPython writes no integer of more than 4,300 digits
+        return "something that holds a very long integer"
+
+
+def typed(value: Any) -> Any:
+    """Return what differs wherever JSON types differ: 1 from 1.0 and True, 0.0 from -0.0.
+
+    The order of keys does not count; that of items and calls does.
+    """
+    if isinstance(value, Call):
+        return value.name, typed(value.arguments)
+    if isinstance(value, list):
+        return [typed(item) for item in value]
+    if isinstance(value, dict):
+        return {key: typed(item) for key, item in value.items()}
+    # repr tells the two zeros apart, but refuses integers of thousands of digits.
+    return (type(value), repr(value) if isinstance(value, float) else value)
+
+
+def shortest(text: str, fails: Callable[[str], bool], attempts: int = 2000) -> str:
+    """Return the shortest text found that still fails, by leaving out ever smaller pieces."""
+    size = max(1, len(text) // 2)
+    while size:
+        at, before = 0, len(text)
+        while at < len(text) and attempts:
+            attempts -= 1
+            without = text[:at] + text[at + size :]
+            if fails(without):
+                text = without
+            else:
+                at += size
+        if len(text) == before or size > 1:
+            size //= 2
+        if not attempts:
+            break
+    return text

@@ -1,0 +1,168 @@
+"""A second strict parser, the referee of fcbench.parse: plain Lark over the same .lark files.
+
+It is written apart from fcbench.formats and shares nothing with it but the grammars and the
+record that a call is. What a grammar cannot state is checked here in the plainest way: a key twice
+in one object, more than 64 levels, a number that overflows a float, the cut at the first stop
+token. No position, no reason, no speed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from lark import Lark, Transformer
+from lark.exceptions import UnexpectedInput
+
+from fcbench.paths import data_folder
+from fcbench.types import Call
+from tests.fuzz.notations import NOTATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lark import Token
+
+MAX_LEVELS = 64
+
+
+class Broken(Exception):
+    """The text has the form of a call and breaks a rule beyond form."""
+
+
+class _Values(Transformer):
+    """Builds values. Tokens are read through `.value`, because lark-cython's are no strings."""
+
+    def turn(self, calls: list[Call]) -> list[Call]:
+        return calls
+
+    def object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in members:
+                raise Broken(key)
+            members[key] = value
+        return members
+
+    def array(self, items: list[Any]) -> list[Any]:
+        return list(items)
+
+    def NUMBER(self, token: Token) -> int | float:  # noqa: N802  lark calls it by the terminal's name
+        text = token.value
+        if text.lstrip("-").isdigit():
+            return _integer(text)
+        number = float(text)
+        if math.isinf(number):
+            raise Broken(text)
+        return number
+
+    def TRUE(self, _: Token) -> bool:  # noqa: N802
+        return True
+
+    def FALSE(self, _: Token) -> bool:  # noqa: N802
+        return False
+
+    def NULL(self, _: Token) -> None:  # noqa: N802
+        return None
+
+
+class _Braces(_Values):
+    def call(self, children: Sequence[Any]) -> Call:
+        name, arguments = children
+        return Call(name.value, arguments)
+
+    def pair(self, children: Sequence[Any]) -> tuple[str, Any]:
+        key, value = children
+        return key.value, value
+
+    def string(self, children: Sequence[Token]) -> str:
+        return "".join(token.value for token in children)
+
+
+class _Json(_Values):
+    def name(self, children: Sequence[Token]) -> tuple[str, str]:
+        return "name", json.loads(children[0].value)
+
+    def arguments(self, children: Sequence[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+        return "arguments", children[0]
+
+    def id(self, _: Sequence[Token]) -> tuple[str, None]:
+        return "id", None
+
+    def body(self, members: Sequence[tuple[str, Any]]) -> Call:
+        by_name = dict(members)
+        return Call(by_name["name"], by_name["arguments"])
+
+    def pair(self, children: Sequence[Any]) -> tuple[str, Any]:
+        key, value = children
+        return json.loads(key.value), value
+
+    def string(self, children: Sequence[Token]) -> str:
+        return json.loads(children[0].value)
+
+
+BUILDERS: dict[str, type[Transformer]] = {
+    "functiongemma": _Braces,
+    "gemma4": _Braces,
+    "hermes": _Json,
+    "mistral": _Json,
+    "llama3": _Json,
+    "json": _Json,
+}
+"""The formats that this referee knows."""
+
+
+@cache
+def lark_of(format: str, *, cython: bool = False) -> Lark:
+    """Return a format's grammar as a Lark parser that builds calls, perhaps with lark-cython."""
+    plugins = {}
+    if cython:
+        import lark_cython
+
+        plugins = lark_cython.plugins
+    return Lark.open(
+        str(data_folder("grammars") / f"{format}.lark"),
+        parser="lalr",
+        start="turn",
+        maybe_placeholders=False,
+        transformer=BUILDERS[format](),
+        import_paths=[str(data_folder("grammars"))],
+        _plugins=plugins,
+    )
+
+
+def parse(text: str, format: str, *, cython: bool = False) -> list[Call] | None:
+    """Return the calls of a turn, or None when it is not in the strict language."""
+    for stop in NOTATIONS[format].stops:
+        text = text.partition(stop)[0]
+    try:
+        calls = lark_of(format, cython=cython).parse(text)
+    except (UnexpectedInput, Broken):
+        return None
+    return None if any(_is_too_deep(call.arguments) for call in calls) else calls
+
+
+def _is_too_deep(arguments: dict[str, Any]) -> bool:
+    level: list[Any] = [arguments]
+    for _ in range(MAX_LEVELS):
+        members = [
+            member
+            for container in level
+            for member in (container.values() if isinstance(container, dict) else container)
+        ]
+        level = [member for member in members if isinstance(member, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _integer(text: str) -> int:
+    """Return an integer of any size. int() refuses more digits than a process-wide limit."""
+    digits = text.lstrip("-")
+    value = 0
+    for at in range(0, len(digits), 1000):
+        chunk = digits[at : at + 1000]
+        value = value * 10 ** len(chunk) + int(chunk)
+    return -value if text.startswith("-") else value
