@@ -1,12 +1,15 @@
 # make demo    the base model over two suites: what fcbench prints
 # make test    lint, types, tests; without a model, a few minutes
 # make test-model    the tests that need the packaged Gemma 3 270M
+# make bench   outputs judged a second, beside bfcl-eval and plain Lark, into results/benchmarks/
+# make fuzz    texts that break the parser, looked for during FUZZ_SECONDS
 
 PYTHON ?= python3.11
 BIN := .venv/bin
+FUZZ_SECONDS ?= 600
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-model lint types clean
+.PHONY: demo test test-model bench fuzz lint types clean
 
 demo: .venv/installed-model
 	$(BIN)/python -m fcbench run --model gemma3-270m --prompt chat,raw,bare,raw+3 \
@@ -18,6 +21,12 @@ test: lint types .venv/installed-test
 
 test-model: .venv/installed-test .venv/installed-model
 	$(BIN)/python -m pytest --quiet -m model
+
+bench: .venv/installed-bench
+	$(BIN)/python -m tests.benchmarks.parse_and_match
+
+fuzz: .venv/installed-fuzz
+	$(BIN)/python -m tests.fuzz run --seconds $(FUZZ_SECONDS)
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
@@ -36,6 +45,14 @@ types: .venv/installed-test
 
 .venv/installed-model: .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) --editable '.[gemma]'
+	touch $@
+
+.venv/installed-bench: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[bench]'
+	touch $@
+
+.venv/installed-fuzz: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[fuzz]'
 	touch $@
 
 clean:
