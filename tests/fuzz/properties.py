@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from typing import TYPE_CHECKING, Any
 
 from fcbench import Call, Parse, parse, render
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
 
 MODES, STOPS = ("strict", "lenient"), (None, "token", "limit")
 EXCUSED_BY_LIMIT = ("truncated", "repetition")
+
+
+# Judged as a whole, or by rules beyond the grammar, wherever the grammar's first wrong token is.
+ELSEWHERE = {
+    *("wrong_dialect", "empty_output", "truncated", "repetition"),
+    *("duplicate_key", "too_deep"),
+}
+# What a judgement may begin before the first wrong token with: a value that it sticks to, or the
+# newline that only stands between two calls.
+BEFORE = re.compile(r"[0-9.eE+-]+|true|false|null|None|\n")
 
 
 class Violation(Exception):
@@ -46,6 +57,26 @@ def check(text: str, format: str) -> None:
     if format in reference.BUILDERS:
         calls = reference.parse(text, format) or []
         _hold(typed(calls) == typed(strict.calls), "the reference parser disagrees", calls)
+
+
+def check_place(text: str, format: str) -> None:
+    """Raise a Violation if the place of a failure is not where plain Lark stops, or nearly."""
+    failure = _judge(text, format, "strict", None).failure
+    if format not in reference.BUILDERS or failure is None or failure.kind in ELSEWHERE:
+        return
+    place = reference.first_wrong(text, format)
+    if place is None:
+        return
+    if failure.offset < place.offset:
+        between = text[failure.offset : place.offset]
+        _hold(BEFORE.fullmatch(between), "an offset before the first wrong token", failure)
+        return
+    if failure.kind != "unterminated_string":
+        # JSON's own whitespace may stand there; what comes after it is what is wrong.
+        between = text[place.offset : failure.offset].strip(" \t\n\r")
+        _hold(not between, "an offset behind the first wrong token", failure)
+    if failure.expected == "a value":
+        _hold(place.takes_value, "a value is expected where none may stand", failure)
 
 
 def _judge(text: str, format: str, mode: str, stop: str | None) -> Parse:
