@@ -49,6 +49,13 @@ LARK, CYTHON = "Lark", "Lark, lark-cython"
 DECODE, CHECK = "bfcl-eval: decode", "bfcl-eval: decode + check"
 RATIOS = ((PARSE, DECODE), (MATCH, CHECK), (PARSE, LARK), (PARSE, CYTHON))
 ALL, MIXED = "all", "mixed"
+FACTS = {
+    "shape": "calls",
+    "state": "outputs are",
+    "outputs": "n",
+    "distinct": "distinct",
+    "mean_characters": "characters",
+}
 
 
 def main() -> None:
@@ -184,43 +191,51 @@ def measure(
     gc.freeze()
     seconds = take_times(members, contestants, rounds)
     gc.unfreeze()
-    groups = []
-    for shape in (*SHAPES, ALL):
-        for state in (*STATES, MIXED):
-            cells = cells_of(shape, state)
-            n = sum(len(members[cell]) for cell in cells)
-            totals = {
-                name: [sum(times) for times in zip(*(by_cell[cell] for cell in cells), strict=True)]
-                for name, by_cell in seconds.items()
-            }
-            groups.append(
-                {
-                    "shape": shape,
-                    "state": state,
-                    "outputs": n,
-                    "accepted": {
-                        name: sum(counts[cell] for cell in cells)
-                        for name, counts in accepted.items()
-                    },
-                    "outputs_per_second": {
-                        name: summary([n / total for total in times])
-                        for name, times in totals.items()
-                    },
-                    "ratios": {
-                        f"{ours} / {theirs}": summary(
-                            [b / a for a, b in zip(totals[ours], totals[theirs], strict=True)]
-                        )
-                        for ours, theirs in RATIOS
-                        if theirs in totals
-                    },
-                }
-            )
+    groups = [
+        group_of(shape, state, members, accepted, seconds)
+        for shape in (*SHAPES, ALL)
+        for state in (*STATES, MIXED)
+    ]
     return {
         "outputs": len(made),
         "rounds": rounds,
         "mistakes": dict(Counter(o.mistake for o in made if o.mistake).most_common()),
         "agreement": agreement(made, contestants),
         "groups": groups,
+    }
+
+
+def group_of(
+    shape: str,
+    state: str,
+    members: dict[Cell, list[Output]],
+    accepted: dict[str, dict[Cell, int]],
+    seconds: dict[str, dict[Cell, list[float]]],
+) -> dict[str, Any]:
+    """Return the figures of the outputs of a shape and state."""
+    cells = cells_of(shape, state)
+    texts = [output.sample.text for cell in cells for output in members[cell]]
+    totals = {
+        name: [sum(times) for times in zip(*(by_cell[cell] for cell in cells), strict=True)]
+        for name, by_cell in seconds.items()
+    }
+    ratios = {
+        f"{ours} / {theirs}": [b / a for a, b in zip(totals[ours], totals[theirs], strict=True)]
+        for ours, theirs in RATIOS
+        if theirs in totals
+    }
+    return {
+        "shape": shape,
+        "state": state,
+        "outputs": len(texts),
+        # A parser that remembered texts would gain by those that come twice.
+        "distinct": len(set(texts)),
+        "mean_characters": round(sum(map(len, texts)) / max(len(texts), 1)),
+        "accepted": {n: sum(counts[cell] for cell in cells) for n, counts in accepted.items()},
+        "outputs_per_second": {
+            name: summary([len(texts) / total for total in times]) for name, times in totals.items()
+        },
+        "ratios": {name: summary(values) for name, values in ratios.items()},
     }
 
 
@@ -345,11 +360,11 @@ def table(groups: Sequence[dict[str, Any]], what: str, cell: Callable[[Any], str
     """Return one row a group and one column a contestant or ratio."""
     columns = list(groups[0][what])
     rows = [
-        [g["shape"], g["state"], f"{g['outputs']:,}", *(cell(g[what][name]) for name in columns)]
-        for g in groups
+        [*(group[fact] for fact in FACTS), *(cell(group[what][name]) for name in columns)]
+        for group in groups
     ]
-    header = ["calls", "outputs are", "n", *columns]
-    align = ("left", "left", *["right"] * (len(columns) + 1))
+    header = [*FACTS.values(), *columns]
+    align = ("left", "left", *["right"] * (len(header) - 2))
     return tabulate(rows, header, tablefmt="github", colalign=align, disable_numparse=True)
 
 

@@ -42,7 +42,8 @@ def outputs(n: int, seed: int) -> list[Output]:
     """Return n outputs, a third of each shape, of cases from mobile_actions and of made-up ones."""
     choose = random.Random(seed)
     written_cases: dict[str, list[Case]] = {shape: [] for shape in SHAPES}
-    for case in load_suite("mobile_actions").cases:
+    suite = load_suite("mobile_actions")
+    for case in (*suite.cases, *suite.training_cases()):
         if case.expects_call:
             written_cases[SHAPES[len(case.expected[0]) > 1]].append(case)
     made = []
