@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from lark.exceptions import UnexpectedInput
 from tabulate import tabulate
 
-from fcbench import parse, registry
+from fcbench import parse
 from fcbench.formats import grammar_sha256
 from fcbench.matching import judge
 from tests.benchmarks import bfcl
@@ -45,9 +45,13 @@ if TYPE_CHECKING:
     Cell = tuple[str, str]  # shape and state
 
 PARSE, MATCH = "fcbench: parse", "fcbench: parse + match"
+PYTHON_PARSE, PYTHON_MATCH = "fcbench, pythonic: parse", "fcbench, pythonic: parse + match"
 LARK, CYTHON = "Lark", "Lark, lark-cython"
 DECODE, CHECK = "bfcl-eval: decode", "bfcl-eval: decode + check"
-RATIOS = ((PARSE, DECODE), (MATCH, CHECK), (PARSE, LARK), (PARSE, CYTHON))
+RATIOS = (
+    *((PARSE, DECODE), (MATCH, CHECK), (PYTHON_PARSE, DECODE), (PYTHON_MATCH, CHECK)),
+    *((PARSE, LARK), (PARSE, CYTHON)),
+)
 ALL, MIXED = "all", "mixed"
 FACTS = {
     "shape": "calls",
@@ -90,13 +94,15 @@ def stay_on_one_core() -> None:
 
 def find_contestants() -> tuple[dict[str, Contestant], list[str]]:
     """Return the contestants by name, and a line for each that is left out."""
-    contestants: dict[str, Contestant] = {PARSE: fcbench_parse, MATCH: fcbench_match}
+    contestants: dict[str, Contestant] = {
+        PARSE: fcbench_parse,
+        MATCH: fcbench_match,
+        # The very texts that bfcl-eval reads.
+        PYTHON_PARSE: fcbench_parse_pythonic,
+        PYTHON_MATCH: fcbench_match_pythonic,
+        LARK: lark_parse(cython=False),
+    }
     missing = []
-    if "pythonic" in registry.names("formats"):
-        # The same texts that bfcl-eval reads.
-        contestants["fcbench, pythonic: parse"] = fcbench_parse_pythonic
-        contestants["fcbench, pythonic: parse + match"] = fcbench_match_pythonic
-    contestants[LARK] = lark_parse(cython=False)
     try:
         contestants[CYTHON] = lark_parse(cython=True)
     except ImportError as error:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.fuzz.choices import CHARACTERS
-from tests.fuzz.notations import NAMES, NO_NUMBERS, NOTATIONS, NUMBERS, WORDS
+from tests.fuzz.notations import (
+    NAMES,
+    NO_NUMBERS,
+    NOTATIONS,
+    NUMBERS,
+    PYTHON_NUMBERS,
+    WORDS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +35,7 @@ FRAGMENTS = (
         "None",
         "null",
     ),
+    *("f(a=", "f()", "**", "b'x'", '"""', "# x", "\\\n", "ns.", "lambda", "1+2j", "...", "(1)"),
     *("True", "False", "Sure! ", "Sorry, I can't.", "```json\n", "```", "declaration:f{", "}}}}"),
 )
 # Numbers of thousands of digits stand in calls only: a soup of them would be slow and no better.
@@ -126,7 +134,7 @@ def _change_bracket(choices: Choices, tokens: list[str], _: str) -> None:
 
 
 def _wrong_number(choices: Choices, tokens: list[str], _: str) -> None:
-    places = [at for at, token in enumerate(tokens) if token in NUMBERS]
+    places = [at for at, token in enumerate(tokens) if token in NUMBERS or token in PYTHON_NUMBERS]
     if places:
         tokens[places[choices.below(len(places))]] = choices.pick(NO_NUMBERS)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tests.fuzz.choices import Choices
 
@@ -24,7 +24,22 @@ NO_NUMBERS = (
     *("1e309", "-1e999", "007", "-01", "1.", ".5", "+1", "-", "1e", "1e+", "1.e5", "0x10", "1_000"),
     *("nan", "NaN", "Infinity", "-inf", "1.2.3", "2026-01-20T15:00:00", "\uff11", "\u0663", "1L"),
 )
-WORDS = ("a", "b", "f", "city", "name", "arguments", "id", "true", "call", "a-b", "$filter", "é")
+# In JSON the third is the second, spelled otherwise.
+WORDS = (
+    "a",
+    "b",
+    "\\u0062",
+    "f",
+    "city",
+    "name",
+    "arguments",
+    "id",
+    "true",
+    "call",
+    "a-b",
+    "$filter",
+    "é",
+)
 NAMES = ("f", "g", "turn_on_flashlight", "ns.tool-name:v2/x", "call", "call:f", "漢")
 TEXTS = (
     *(
@@ -74,7 +89,7 @@ def _braces(start: str, end: str, quote: str) -> Callable[[Choices], list[str]]:
 
     def value(choices: Choices, depth: int) -> list[str]:
         null = choices.pick(("None", "null"))
-        return _value(choices, depth, null, string, members, value, ",")
+        return _value(choices, depth, null, string, members, value)
 
     def write(choices: Choices) -> list[str]:
         tokens = []
@@ -104,18 +119,13 @@ def _json_string(choices: Choices) -> list[str]:
     return [_quoted(text)]
 
 
-def _json_key(key: str) -> str:
-    # Two spellings of one key, for duplicates that look different.
-    return '"\\u0062"' if key == "b" else _quoted(key)
-
-
 def _json_members(choices: Choices, depth: int) -> list[str]:
-    pairs = _keyed(choices, depth, _json_key, _json_value)
+    pairs = _keyed(choices, depth, _quoted, _json_value)
     return _spaced(choices, ["{", *_joined(pairs, [","]), "}"])
 
 
 def _json_value(choices: Choices, depth: int) -> list[str]:
-    tokens = _value(choices, depth, "null", _json_string, _json_members, _json_value, ",")
+    tokens = _value(choices, depth, "null", _json_string, _json_members, _json_value)
     return _spaced(choices, tokens) if tokens[0] == "[" else tokens
 
 
@@ -179,26 +189,96 @@ def _json(choices: Choices) -> list[str]:
 
 # Python
 
+PYTHON_NUMBERS = (
+    *(
+        "0",
+        "1",
+        "-1",
+        "-0",
+        "00",
+        "1_000",
+        "0xF",
+        "-0xdead_beef",
+        "0O17",
+        "0b_1",
+        "1.",
+        ".5",
+        "-.5e1",
+    ),
+    *("1.0", "-0.0", "1e5", "1_0.0_1E+5", "0e0", "007.5", "09e1", "1e308", "9" * 400, "8" * 5000),
+)
+PYTHON_KEYS = ("a", "b", "f", "city", "name", "_", "self", "match", "from_", "é", "名前", "\u017f")
+PYTHON_NAMES = ("f", "g", "turn_on_flashlight", "ns.tool.f", "call", "漢", "größe", "_.f")
+PYTHON_TEXTS = (
+    *("", "Paris", " ", "it\\'s", '\\"', "\\n", "\\x41", "\\101", "\\u00e9", "\\U0001F600", "\\\\"),
+    *(
+        "C:\\dir",
+        "}])",
+        "#",
+        "{" * 70,
+        "call:f{",
+        "\u202eabc",
+        "漢字😀",
+        "\\ud800",
+        "\x85",
+        "a\u2028b",
+    ),
+)
+
 
 def _python_value(choices: Choices, depth: int) -> list[str]:
-    null = choices.pick(("None", "True", "False"))
-    return _value(choices, depth, null, _python_string, _python_members, _python_value, ", ")
+    kind = choices.below(12)
+    if kind == 0:
+        return [choices.pick(PYTHON_NUMBERS)]
+    if kind == 1:
+        return [choices.pick(("None", "True", "False"))]
+    if kind == 2 and depth < 6:
+        return _python_spaced(choices, _python_members(choices, depth))
+    if kind < 5 and depth < 6:
+        items = [_python_value(choices, depth + 1) for _ in range(kind - 2)]
+        return _python_spaced(choices, ["[", *_joined(items, [","]), "]"])
+    if kind == 5 and choices.once_in(20):
+        # As in _value; the parentheses are a level too.
+        levels = 61 + choices.below(5)
+        return ["["] * levels + ["]"] * levels
+    return [_python_string(choices.pick(PYTHON_TEXTS), choices.pick("\"'"))]
 
 
-def _python_string(choices: Choices) -> list[str]:
-    return [repr(choices.pick(TEXTS))]
+def _python_string(text: str, quote: str) -> str:
+    # Of the two quotes, only the one that stands around the string must be escaped in it.
+    return f"{quote}{text}{quote}" if quote not in text.replace(f"\\{quote}", "") else '"x"'
 
 
 def _python_members(choices: Choices, depth: int) -> list[str]:
-    return ["{", *_joined(_keyed(choices, depth, repr, _python_value), [", "]), "}"]
+    pairs = _keyed(choices, depth, _quoted, _python_value, words=(*PYTHON_KEYS, "b", "\\x62", "'"))
+    return ["{", *_joined(pairs, [","]), "}"]
+
+
+def _python_spaced(choices: Choices, tokens: list[str]) -> list[str]:
+    """Return tokens with whitespace and the trailing comma that Python allows."""
+    if len(tokens) > 2 and choices.once_in(6):
+        tokens = [*tokens[:-1], ",", tokens[-1]]
+    if not choices.once_in(3):
+        return tokens
+    space, side = choices.pick((" ", "\n", "\t", "\f", "\r\n")), choices.below(3)
+    before = () if side == 0 else (",", ":", "=", "}", "]", ")", "(")
+    after = () if side == 1 else (",", ":", "=", "{", "[", "(")
+    first, *others = tokens
+    spaced = [first, space] if first in after else [first]
+    for token in others:
+        spaced += [space, token] if token in before else [token]
+        spaced += [space] if token in after else []
+    return spaced
 
 
 def _pythonic(choices: Choices) -> list[str]:
     calls = []
     for _ in range(_number_of_calls(choices)):
-        pairs = _keyed(choices, 1, str, _python_value, "=")
-        calls.append([choices.pick(NAMES), "(", *_joined(pairs, [", "]), ")"])
-    return ["[", *_joined(calls, [", "]), "]"]
+        pairs = _keyed(choices, 1, str, _python_value, "=", words=PYTHON_KEYS)
+        arguments = _python_spaced(choices, ["(", *_joined(pairs, [","]), ")"])
+        calls.append([choices.pick(PYTHON_NAMES), *arguments])
+    tokens = _python_spaced(choices, ["[", *_joined(calls, [","]), "]"])
+    return ["\n", *tokens, " "] if choices.once_in(8) else tokens
 
 
 # What all share
@@ -216,17 +296,19 @@ def _joined(groups: list[list[str]], separator: list[str]) -> list[str]:
     return joined
 
 
-def _keyed(
+def _keyed(  # noqa: PLR0913  what three notations differ in
     choices: Choices,
     depth: int,
     write_key: Callable[[str], str],
     write_value: Callable[[Choices, int], list[str]],
     colon: str = ":",
+    *,
+    words: Sequence[str] = WORDS,
 ) -> list[list[str]]:
     """Return key, colon and value for some keys, rarely the same twice."""
-    first, n = choices.below(len(WORDS)), (0, 1, 1, 2, 3)[choices.below(5)]
+    first, n = choices.below(len(words)), (0, 1, 1, 2, 3)[choices.below(5)]
     step = 0 if choices.once_in(40) else 1
-    keys = [WORDS[(first + step * i) % len(WORDS)] for i in range(n)]
+    keys = [words[(first + step * i) % len(words)] for i in range(n)]
     return [[write_key(key), colon, *write_value(choices, depth + 1)] for key in keys]
 
 
@@ -237,7 +319,6 @@ def _value(  # noqa: PLR0913  the three writers of a notation, and what it calls
     string: Callable[[Choices], list[str]],
     members: Callable[[Choices, int], list[str]],
     value: Callable[[Choices, int], list[str]],
-    comma: str,
 ) -> list[str]:
     """Return the tokens of a value that stands `depth` levels deep."""
     kind = choices.below(12)
@@ -253,7 +334,7 @@ def _value(  # noqa: PLR0913  the three writers of a notation, and what it calls
         return ["["] * levels + ["]"] * levels
     if kind == 9:
         return members(choices, depth)
-    return ["[", *_joined([value(choices, depth + 1) for _ in range(kind - 9)], [comma]), "]"]
+    return ["[", *_joined([value(choices, depth + 1) for _ in range(kind - 9)], [","]), "]"]
 
 
 NOTATIONS = {
@@ -298,6 +379,5 @@ NOTATIONS = {
         write=_llama3,
     ),
     "json": Notation(stops=(), controls=(), write=_json),
-    # Written before fcbench judges it, because models of other formats write it.
     "pythonic": Notation(stops=(), controls=(), write=_pythonic),
 }

@@ -14,6 +14,8 @@ from tests.fuzz.notations import NOTATIONS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from fcbench.types import Failure
+
 MODES, STOPS = ("strict", "lenient"), (None, "token", "limit")
 EXCUSED_BY_LIMIT = ("truncated", "repetition")
 
@@ -23,9 +25,10 @@ ELSEWHERE = {
     *("wrong_dialect", "empty_output", "truncated", "repetition"),
     *("duplicate_key", "too_deep"),
 }
-# What a judgement may begin before the first wrong token with: a value that it sticks to, or the
-# newline that only stands between two calls.
-BEFORE = re.compile(r"[0-9.eE+-]+|true|false|null|None|\n")
+# What may stand between a failure and the first wrong token behind it: a value that this token
+# sticks to, the first two of three quotes, or a newline that only stands between two calls.
+BEFORE = re.compile(r"""[-+]?[0-9.][0-9A-Za-z_.+-]*|true|false|null|True|False|None|''|""|\n""")
+PYTHON_WORD = re.compile(r"(?:[0-9A-Za-z_.]|[^\x00-\x7f\s])+")
 
 
 class Violation(Exception):
@@ -57,23 +60,28 @@ def check(text: str, format: str) -> None:
     if format in reference.BUILDERS:
         calls = reference.parse(text, format) or []
         _hold(typed(calls) == typed(strict.calls), "the reference parser disagrees", calls)
+        _check_place(text, format, strict.failure)
 
 
-def check_place(text: str, format: str) -> None:
-    """Raise a Violation if the place of a failure is not where plain Lark stops, or nearly."""
-    failure = _judge(text, format, "strict", None).failure
-    if format not in reference.BUILDERS or failure is None or failure.kind in ELSEWHERE:
+def _check_place(text: str, format: str, failure: Failure | None) -> None:
+    """Check that a failure lies where plain Lark stops, or nearly."""
+    if failure is None or failure.kind in ELSEWHERE:
         return
     place = reference.first_wrong(text, format)
     if place is None:
         return
     if failure.offset < place.offset:
         between = text[failure.offset : place.offset]
-        _hold(BEFORE.fullmatch(between), "an offset before the first wrong token", failure)
+        word = PYTHON_WORD.match(text, failure.offset)
+        # Whether a word is a name is no matter of the grammar in this format.
+        unnamed = format == "pythonic" and word and not reference.is_python_name(word.group())
+        ahead = BEFORE.fullmatch(between) or unnamed
+        _hold(ahead, "an offset before the first wrong token", failure)
         return
     if failure.kind != "unterminated_string":
-        # JSON's own whitespace may stand there; what comes after it is what is wrong.
-        between = text[place.offset : failure.offset].strip(" \t\n\r")
+        # The format's own whitespace may stand there; what comes after it is what is wrong.
+        space = " \t\f\n\r" if format == "pythonic" else " \t\n\r"
+        between = text[place.offset : failure.offset].strip(space)
         _hold(not between, "an offset behind the first wrong token", failure)
     if failure.expected == "a value":
         _hold(place.takes_value, "a value is expected where none may stand", failure)

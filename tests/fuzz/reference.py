@@ -8,10 +8,14 @@ token. It gives no reasons and is not fast.
 
 from __future__ import annotations
 
+import ast
 import json
 import math
+import sys
+import warnings
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unicodedata import is_normalized
 
 from lark import Lark, Transformer
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
@@ -103,6 +107,10 @@ class _Json(_Values):
         return json.loads(children[0].value)
 
 
+class _Python(Transformer):
+    """Leaves the tree as it is: CPython itself says what a turn of this form means."""
+
+
 BUILDERS: dict[str, type[Transformer]] = {
     "functiongemma": _Braces,
     "gemma4": _Braces,
@@ -110,6 +118,7 @@ BUILDERS: dict[str, type[Transformer]] = {
     "mistral": _Json,
     "llama3": _Json,
     "json": _Json,
+    "pythonic": _Python,
 }
 """The formats that this referee knows."""
 
@@ -135,8 +144,11 @@ def lark_of(format: str, *, cython: bool = False) -> Lark:
 
 def parse(text: str, format: str, *, cython: bool = False) -> list[Call] | None:
     """Return the calls of a turn, or None when it is not in the strict language."""
+    turn = _turn(text, format)
     try:
-        calls = lark_of(format, cython=cython).parse(_turn(text, format))
+        calls = lark_of(format, cython=cython).parse(turn)
+        if format == "pythonic":
+            calls = _python_calls(turn)
     except (UnexpectedInput, Broken):
         return None
     return None if any(_is_too_deep(call.arguments) for call in calls) else calls
@@ -166,6 +178,59 @@ def first_wrong(text: str, format: str) -> Place | None:
     except Broken:
         return None
     return None
+
+
+def is_python_name(name: str) -> bool:
+    """Whether a dotted name is one to CPython, which also reads it as it is written."""
+    return all(part.isidentifier() for part in name.split(".")) and is_normalized("NFKC", name)
+
+
+def _python_calls(turn: str) -> list[Call]:
+    """Return what CPython reads in a turn that has the grammar's form, or raise Broken."""
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        with warnings.catch_warnings():
+            # Of escapes that Python does not know, as in "C:\\dir".
+            warnings.simplefilter("ignore")
+            body = ast.parse(turn.strip(), mode="eval").body
+    except (SyntaxError, ValueError) as error:
+        raise Broken(str(error)) from error
+    finally:
+        sys.set_int_max_str_digits(limit)
+    # CPython gives names in NFKC; only as they are written can one see that they were not.
+    names = lark_of("pythonic").parse(turn).scan_values(lambda t: t.type in ("NAME", "KEY"))
+    if not all(is_python_name(str(name)) for name in names):
+        raise Broken("a name that is not in NFKC")
+    assert isinstance(body, ast.List)
+    return [_python_call(item) for item in body.elts]
+
+
+def _python_call(node: ast.expr) -> Call:
+    assert isinstance(node, ast.Call)
+    assert not node.args
+    pairs = [(keyword.arg, _python_value(keyword.value)) for keyword in node.keywords]
+    return Call(ast.unparse(node.func), _Values().object(pairs))
+
+
+def _python_value(node: ast.expr) -> Any:
+    match node:
+        case ast.List(items):
+            return [_python_value(item) for item in items]
+        case ast.Dict(keys, values):
+            pairs = [
+                (_python_value(k), _python_value(v)) for k, v in zip(keys, values, strict=True)
+            ]
+            return _Values().object(pairs)
+        case ast.UnaryOp(ast.USub(), ast.Constant(int() | float() as number)):
+            value = -number
+        case ast.Constant(value):
+            pass
+        case _:
+            raise AssertionError(ast.dump(node))
+    if isinstance(value, float) and math.isinf(value):
+        raise Broken(str(value))
+    return value
 
 
 def _turn(text: str, format: str) -> str:
