@@ -24,6 +24,7 @@ test-model: .venv/installed-test .venv/installed-model
 
 bench: .venv/installed-bench
 	$(BIN)/python -m tests.benchmarks.parse_and_match
+	$(BIN)/python -m tests.benchmarks.adversarial
 
 fuzz: .venv/installed-fuzz
 	$(BIN)/python -m tests.fuzz run --seconds $(FUZZ_SECONDS)

@@ -15,10 +15,8 @@ from __future__ import annotations
 
 import argparse
 import gc
-import importlib.metadata
 import json
 import os
-import platform
 import statistics
 import sys
 import time
@@ -31,9 +29,9 @@ from lark.exceptions import UnexpectedInput
 from tabulate import tabulate
 
 from fcbench import parse
-from fcbench.formats import grammar_sha256
 from fcbench.matching import judge
 from tests.benchmarks import bfcl
+from tests.benchmarks.machine import machine
 from tests.benchmarks.workload import SHAPES, STATES, Output, outputs
 from tests.fuzz import reference
 
@@ -75,7 +73,13 @@ def main() -> None:
     made = outputs(args.outputs, args.seed)
     contestants, missing = find_contestants()
     result = measure(made, contestants, args.rounds)
-    result = {"seed": args.seed, **machine(), "left_out": missing, **result}
+    result = {
+        "seed": args.seed,
+        **machine(),
+        "bfcl_eval": bfcl.VERSION,
+        "left_out": missing,
+        **result,
+    }
     args.folder.mkdir(parents=True, exist_ok=True)
     text = as_markdown(result)
     (args.folder / "parse.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
@@ -289,34 +293,6 @@ def agreement(
 
 
 # Reporting
-
-
-def machine() -> dict[str, Any]:
-    """Return what the numbers depend on, and nothing that names a machine or a folder."""
-    versions = {}
-    for name in ("fcbench", "lark", "lark-cython", "msgspec"):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {
-        "cpus": os.cpu_count(),
-        "processor": processor(),
-        "system": platform.system(),
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "versions": {**versions, "bfcl-eval": bfcl.VERSION},
-        "grammar_sha256": grammar_sha256("functiongemma"),
-    }
-
-
-def processor() -> str:
-    """Return the processor's name, or its architecture where the system does not say."""
-    try:
-        facts = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.machine()
-    named = (line.partition(":")[2].strip() for line in facts.splitlines() if "model name" in line)
-    return next(named, platform.machine())
 
 
 def as_markdown(result: dict[str, Any]) -> str:
