@@ -114,10 +114,10 @@ def format_of(format: str) -> Format:
     from fcbench.formats._grammar import Grammar
 
     module = module_of(format)
-    # A variant of one's own may hold other rules than those that the fast path knows.
-    flat = None if format.endswith(".lark") else getattr(module, "flat_calls", None)
+    # A variant of one's own may hold other rules than those that the quick reader knows.
+    quick = None if format.endswith(".lark") else getattr(module, "quick_reader", None)
     grammar = Grammar(_path_of(format), module.Builder())
-    return Format(name_of(format), module.WIRE, grammar, module.RENDERER, flat)
+    return Format(name_of(format), module.WIRE, grammar, module.RENDERER, quick)
 
 
 def grammar_sha256(format: str) -> str:

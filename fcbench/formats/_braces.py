@@ -10,12 +10,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from fcbench.errors import FormatError
-from fcbench.formats._values import ValueBuilder, ValueRenderer, read_number
-from fcbench.formats._walk import is_infinite
+from fcbench.formats._values import ValueBuilder, ValueRenderer
 from fcbench.types import Call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable
 
     from fcbench.formats._braces_wire import BracesWire
     from fcbench.types import Json
@@ -37,60 +36,6 @@ class Builder(ValueBuilder):
 
     def string(self, children: list[str]) -> str:
         return children[0] if children else ""
-
-
-def flat_calls(patterns: Mapping[str, str]) -> Callable[[str], list[Call] | None]:
-    """Return a reader of turns whose calls hold no array and no object, by the grammar's terminals.
-
-    It gives None for any other turn, valid or not. tests/fuzz compares it with the grammar.
-    """
-    quote = patterns["_ESCAPE"]
-    value = "|".join(
-        [
-            f"{quote}(?P<string>(?:{patterns['TEXT']})?){quote}",
-            f"(?P<number>{patterns['NUMBER']})",
-            *(f"(?P<{name}>{patterns[name]})" for name in ("TRUE", "FALSE", "NULL")),
-        ]
-    )
-    call = re.compile(
-        f"{patterns['_START_CALL']}{patterns['_CALL']}({patterns['NAME']})"
-        f"{patterns['_LBRACE']}(?:({patterns['_RBRACE']}{patterns['_END_CALL']}))?"
-    ).match
-    pair = re.compile(
-        f"({patterns['KEY']}){patterns['_COLON']}(?:{value})"
-        f"(?:{patterns['_COMMA']}|(?P<close>{patterns['_RBRACE']}{patterns['_END_CALL']}))"
-    ).match
-
-    def read(turn: str) -> list[Call] | None:
-        calls = []
-        position = 0
-        while position < len(turn):
-            head = call(turn, position)
-            if head is None:
-                return None
-            position = head.end()
-            arguments: dict[str, Json] = {}
-            closed = head.group(2)
-            while closed is None:
-                found = pair(turn, position)
-                if found is None:
-                    return None
-                key, string, number, true, false, _, closed = found.groups()
-                if key in arguments:
-                    return None
-                if string is not None:
-                    arguments[key] = string
-                elif number is not None:
-                    if is_infinite(number):
-                        return None
-                    arguments[key] = read_number(number)
-                else:
-                    arguments[key] = True if true else False if false else None
-                position = found.end()
-            calls.append(Call(head.group(1), arguments))
-        return calls or None
-
-    return read
 
 
 class Renderer(ValueRenderer):

@@ -1,4 +1,4 @@
-"""A format ready to judge turns: its tokens, its grammar and, where there is one, its fast path."""
+"""A format ready to judge turns: its tokens, its grammar and perhaps a quicker reader."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class Format:
         wire: Wire,
         grammar: Grammar,
         renderer: ValueRenderer,
-        flat_calls: Callable[[Mapping[str, str]], Callable[[str], list[Call] | None]] | None,
+        quick_reader: Callable[[Mapping[str, str]], Callable[[str], list[Call] | None]] | None,
     ) -> None:
         self.name = name
         self.wire = wire
         self.grammar = grammar
         self.renderer = renderer
-        self._flat = None if flat_calls is None else flat_calls(grammar.patterns)
+        self._quick = None if quick_reader is None else quick_reader(grammar.patterns)
 
     def read(self, turn: str) -> list[Call] | tuple[Walk, Halt]:
         """Return the calls of a turn in the strict language, else the walk and where it stopped."""
-        calls = None if self._flat is None else self._flat(turn)
+        calls = None if self._quick is None else self._quick(turn)
         if calls is not None:
             return calls
         walk = Walk(self.grammar, turn)

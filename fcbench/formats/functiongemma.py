@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from fcbench.formats._braces import Builder, Renderer, flat_calls
+from fcbench.formats._braces import Builder, Renderer
+from fcbench.formats._braces_quick import quick_reader
 from fcbench.formats._braces_wire import BracesWire
 from fcbench.types import Call
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from fcbench.types import Json, Tool
 
-__all__ = ["Builder", "flat_calls"]  # which parse finds here
+__all__ = ["Builder", "quick_reader"]  # which parse finds here
 
 BOS = "<bos>"
 START_OF_TURN = "<start_of_turn>"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fcbench.formats._braces import Builder, Renderer, flat_calls
+from fcbench.formats._braces import Builder, Renderer
+from fcbench.formats._braces_quick import quick_reader
 from fcbench.formats._braces_wire import BracesWire
 from fcbench.formats._messages import system_first
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from fcbench.types import Call, Json
 
-__all__ = ["Builder", "flat_calls"]  # which parse finds here
+__all__ = ["Builder", "quick_reader"]  # which parse finds here
 
 START_CALL, END_CALL = "<|tool_call>", "<tool_call|>"
 START_DECLARATION, END_DECLARATION = "<|tool>", "<tool|>"
