@@ -332,8 +332,9 @@ class _Builder:
 
     def _array(self, schema: Mapping[str, Json], depth: int) -> list[Items]:
         opening, closing = self.terminal("_LSQB"), self.terminal("_RSQB")
-        least = int(schema.get("minItems") or 0)
-        most = min(int(schema.get("maxItems", ITEMS)), max(ITEMS, least))
+        least, most = (schema.get(key) for key in ("minItems", "maxItems"))
+        least = least if isinstance(least, int) else 0
+        most = max(least, min(most, ITEMS) if isinstance(most, int) else ITEMS)
         item = self._typed(schema.get("items"), depth - 1)
         empty: list[Items] = [(*opening, *closing)] if least == 0 else []
         if most == 0:

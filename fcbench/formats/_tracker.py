@@ -106,6 +106,10 @@ class Tracker:
             if isinstance(head.item, Control) and head.item.token == token
         ]
 
+    def literal_chars(self, places: Iterable[Place]) -> set[str]:
+        """Return the characters that stand next in texts which are given to the letter."""
+        return {h.item.value[0] for h in self._all_heads(places) if isinstance(h.item, Text)}
+
     def may_end(self, places: Iterable[Place]) -> bool:
         """Whether the turn may be complete here."""
         return any(None in self._heads(place) for place in places)

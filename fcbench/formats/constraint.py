@@ -10,7 +10,7 @@ fcbench.formats._language for what the constraint leaves out of the strict langu
 from __future__ import annotations
 
 from functools import cached_property
-from itertools import product
+from itertools import chain, product
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -30,6 +30,9 @@ except ImportError as error:
 
 CONTINUATIONS = (0x80, 0x90, 0xA0, 0xAF, 0xBF)  # among the bytes that go on with a character
 THREE_BYTES, FOUR_BYTES = 0xE0, 0xF0  # what the first byte of such a UTF-8 character is at least
+
+KEPT = 64
+"""Compiled sets of tools that a constraint keeps."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,6 +76,8 @@ class Constraint:
             if tools is not None and not tools and not self._attempts:
                 raise FormatError("no call can be forced: the case has no tools")
             language = language_of(self._format, self._controls, tools, self._attempts)
+            if len(self._compiled) >= KEPT:  # the tools of some suites differ from case to case
+                del self._compiled[next(iter(self._compiled))]
             self._compiled[key] = _Compiled(language, self._controls, self._tokens)
         return Session(self._compiled[key], self._tokens, self._controls)
 
@@ -190,7 +195,11 @@ class Session:
         if not unfinished:
             return self._fits(places, room)
         room -= _n_missing(unfinished)
-        ends = (self._tracker.after_char(places, char) for char in _begun(unfinished))
+        literal = self._tracker.literal_chars(places)
+        begun = chain(
+            (char for char in literal if char.encode().startswith(unfinished)), _begun(unfinished)
+        )
+        ends = (self._tracker.after_char(places, char) for char in begun)
         return any(self._fits(after, room) for after in ends if after)
 
     def _fits(self, places: list[Place], room: int) -> bool:
@@ -205,11 +214,16 @@ class Session:
             if isinstance(piece, Control):
                 ids.append(self._controls[piece.token])
             else:
-                spelled = self._tokens.tokenize_str(piece)
-                if self._tokens.decode_bytes(spelled) != piece.encode():
-                    spelled = self._tokens.greedy_tokenize(piece)
-                ids += spelled
+                ids += self._spelled(piece)
         return ids
+
+    def _spelled(self, text: str) -> list[int]:
+        """Return the ordinary tokens of a text, as the tokenizer would choose them if it can."""
+        ids = self._tokens.tokenize_str(text)
+        is_ordinary = not any(map(self._tokens.is_special_token, ids))
+        if is_ordinary and self._tokens.decode_bytes(ids) == text.encode():
+            return ids
+        return self._tokens.greedy_tokenize(text)
 
 
 def _decoded(content: bytes) -> tuple[str | None, bytes]:

@@ -16,6 +16,7 @@ from fcbench.formats.constraint import Constraint
 from fcbench.types import Call
 from tests.conftest import build_tokenizer
 from tests.formats.examples import example_lines
+from tests.formats.schemas import SCHEMAS as SCHEMAS_OF_PEOPLE
 
 FORMATS = registry.names("formats")
 PLENTY = 10**6
@@ -335,3 +336,14 @@ def test_a_key_that_stands_already_can_only_be_gone_on_with(name, constraint_of,
     closing = text[text.index("abc") + 3]  # a quote, or the colon after a bare key
     assert not session.take(tokenizer.encode(closing, add_special_tokens=False)[0], PLENTY)
     assert parse(before + text_of(tokenizer, session.ending()), name).outcome == "calls"
+
+
+@pytest.mark.parametrize("schema", SCHEMAS_OF_PEOPLE.values(), ids=SCHEMAS_OF_PEOPLE)
+def test_whatever_a_tools_schema_says_turns_are_valid(schema, constraint_of, tokenizer):
+    rng = random.Random(0)
+    tools = [Tool("get", "", schema), Tool("get_all")]
+    for name in FORMATS:
+        session = constraint_of(name).session(tools)
+        limit = max(len(session.ending()), rng.choice([60, 120, 250]))
+        text = text_of(tokenizer, draw(session, rng, limit))
+        assert parse(text, name).outcome == "calls", text
