@@ -73,19 +73,23 @@ def language_of(
 ) -> Language:
     """Return the language of a format's turns.
 
+    FormatError when no call can be made: there is no tool, or the format cannot name one.
     `controls` are the tokens that stand in the vocabulary as such; other control tokens are
     spelled out. With `attempts`, patterns of what attempts a call in any format, a turn may be an
     answer in words that holds none of these.
     """
     builder = _Builder(format, controls, tools)
-    turn = builder.rule("turn", DEPTH, None)
+    # Without a tool there is no call to make.
+    calls = [(builder.rule("turn", DEPTH, None),)] if tools is None or tools else []
     if not attempts:
-        return Language(builder.rules, turn.name)
-    calls_begin = _first(builder.rules, (turn,))
+        if not calls:
+            raise FormatError("no call can be forced: the case has no tools")
+        return Language({**builder.rules, "start": calls}, "start")
+    calls_begin = set().union(*(_first(builder.rules, items) for items in calls))
     excluded = _attempting(attempts, format.wire.beginnings())
     prose, open_prose = (_prose(excluded, calls_begin, n) for n in (PROSE_LENGTH, None))
     answer = Terminal(PROSE, prose, open_prose)
-    return Language({**builder.rules, "start": [(turn,), (answer,)]}, "start")
+    return Language({**builder.rules, "start": [*calls, (answer,)]}, "start")
 
 
 def _attempting(attempts: Sequence[str], beginnings: Sequence[str]) -> _regex.Tree:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fcbench.errors import FormatError, MissingExtra
+from fcbench.errors import MissingExtra
 from fcbench.formats import attempt_patterns, format_of
 from fcbench.formats._items import Control, Language
 from fcbench.formats._language import language_of
@@ -69,12 +69,10 @@ class Constraint:
     def session(self, tools: Sequence[Tool] | None = None) -> Session:
         """Return a new turn's constraint, narrowed to a case's tools if they are given.
 
-        FormatError when no call can be made: there is no tool, or the format cannot name one.
+        FormatError when no call can be made (see language_of).
         """
         key = msgspec.json.encode(tools)
         if key not in self._compiled:
-            if tools is not None and not tools and not self._attempts:
-                raise FormatError("no call can be forced: the case has no tools")
             language = language_of(self._format, self._controls, tools, self._attempts)
             if len(self._compiled) >= KEPT:  # the tools of some suites differ from case to case
                 del self._compiled[next(iter(self._compiled))]

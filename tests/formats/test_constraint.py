@@ -227,6 +227,14 @@ def test_a_case_without_tools_has_no_constraint(constraint_of):
         constraint_of("functiongemma").session([Tool("a b")])
 
 
+def test_without_tools_words_are_all_that_is_left(constraint_of, tokenizer):
+    for name in FORMATS:
+        ids = draw(constraint_of(name, or_text=True).session([]), random.Random(0), 20)
+        assert parse(text_of(tokenizer, ids), name).outcome == "abstained"
+        call = render([Call("f", {})], name)
+        assert not feed(constraint_of(name, or_text=True).session([]), tokenizer, call)
+
+
 def test_an_argument_that_the_format_cannot_name_is_left_out_or_refused(constraint_of, tokenizer):
     schema = {"type": "object", "properties": {"a:b": {}, "c": {"type": "null"}}}
     session = constraint_of("functiongemma").session([Tool("f", "", schema)])
