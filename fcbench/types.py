@@ -213,7 +213,7 @@ class Decoding(Record, frozen=True):
     @property
     def is_constrained(self) -> bool:
         """Whether a grammar says which tokens may come."""
-        return self.mode != "greedy"
+        return self.mode.startswith("constrained")
 
     @property
     def may_abstain(self) -> bool:

@@ -1,7 +1,8 @@
 """Wire text <-> calls. One file a format, one grammar a format.
 
-A format's module has `WIRE` (its tokens), `Builder` (a lark transformer), `STOP_TOKENS`,
-`render` and `detect`; its strict language is grammars/NAME.lark.
+A format's module has `WIRE` (its tokens), `Builder` (values from a parse), `RENDERER`,
+`STOP_TOKENS`, `render` and `detect`, and perhaps `quick_reader` (calls of most valid turns,
+faster); its strict language is grammars/NAME.lark.
 """
 
 from __future__ import annotations
@@ -165,7 +166,11 @@ def _attempts_call(turn: str, own: Wire) -> bool:
 
 def attempt_patterns() -> list[str]:
     """Return patterns that find an attempt at a call in any format, for a turn that makes none."""
-    controls = {token for wire in _wires().values() for token in (*wire.controls, *wire.stops)}
+    controls = {
+        token
+        for wire in _wires().values()
+        for token in (*wire.controls, *wire.stops, *wire.padding)
+    }
     found = {pattern for wire in _wires().values() for pattern in wire.attempts()}
     return sorted(found | set(map(re.escape, controls)))
 

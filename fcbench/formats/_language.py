@@ -26,7 +26,7 @@ from fcbench.formats._items import (
     Terminal,
     Text,
 )
-from fcbench.formats._walk import OPENERS
+from fcbench.formats._walk import MAX_DEPTH, OPENERS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -158,7 +158,7 @@ class _Builder:
 
     def rule(self, name: str, depth: int, tool: Tool | None) -> Rule:
         """Return a rule with `depth` levels of nesting left, in a call of a tool or of any."""
-        of_tool = "" if tool is None else f" {tool.name}"
+        of_tool = "" if tool is None else f" {(self._tools or []).index(tool)}"
         key = f"{name} {depth}{of_tool}"
         if key not in self.rules:
             self.rules[key] = []
@@ -184,7 +184,7 @@ class _Builder:
         """Whether an alternative is no recursion and not nested too deep."""
         if name in symbols:
             return False
-        return depth > 1 or not {"object", "array"} & set(symbols)
+        return depth > 0 or not {"object", "array"} & set(symbols)
 
     def _items(self, symbol: str, depth: int, tool: Tool | None) -> Items:
         if symbol in NAMES and tool is not None:
@@ -227,6 +227,10 @@ class _Builder:
 
     def text(self, value: str) -> Items:
         """Return the items of a text, its control tokens as such."""
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise FormatError(f"no tokens spell a lone surrogate: {value!a}") from error
         items: list[Item] = []
         at = 0
         for found in self._controls.finditer(value):
@@ -263,7 +267,10 @@ class _Builder:
     def _declared(self, name: str, schema: Mapping[str, Json], depth: int) -> Members:
         opening, separator, closing, (_, between, _) = self._parts(name)
         properties: Mapping[str, Json] = schema.get("properties") or {}
-        required = [key for key in schema.get("required") or () if key in properties]
+        listed = schema.get("required")
+        required = [key for key in listed if key in properties] if isinstance(listed, list) else []
+        if DEPTH - depth >= MAX_DEPTH:
+            raise FormatError(f"$: a schema nests deeper than {MAX_DEPTH} levels")
         renderer = self._format.renderer
         write = renderer.argument if name == "arguments" else renderer.key
         pairs: list[Items] = []
@@ -292,13 +299,15 @@ class _Builder:
         anything: list[Items] = [(self.rule("value", max(depth, 1), None),)]
         if not isinstance(schema, dict):
             return anything
-        if "enum" in schema or "const" in schema:
-            return self._literals(schema.get("enum", [schema.get("const")])) or anything
+        if isinstance(schema.get("enum"), list) or "const" in schema:
+            values = schema.get("enum")
+            literals = self._literals([schema["const"]] if values is None else values)
+            return literals or anything
         options = schema.get("anyOf") or schema.get("oneOf")
         if options:
             return [(self._typed(option, depth),) for option in options]
         kind = schema.get("type")
-        if isinstance(kind, list):
+        if isinstance(kind, list) and kind:
             return [(self._typed({**schema, "type": each}, depth),) for each in kind]
         return self._by_type(schema, depth) or anything
 
@@ -318,7 +327,7 @@ class _Builder:
                 return [self.terminal("NULL")]
             case "array":
                 return self._array(schema, depth)
-            case "object" if schema.get("properties"):
+            case "object" if 0 < len(schema.get("properties") or {}) <= DECLARED:
                 return [(self._declared("object", schema, depth),)]
             case "object":
                 return [(self.rule("object", max(depth, 1), None),)]
@@ -339,6 +348,8 @@ class _Builder:
         least, most = (schema.get(key) for key in ("minItems", "maxItems"))
         least = least if isinstance(least, int) else 0
         most = max(least, min(most, ITEMS) if isinstance(most, int) else ITEMS)
+        if DEPTH - depth >= MAX_DEPTH:
+            raise FormatError(f"$: a schema nests deeper than {MAX_DEPTH} levels")
         item = self._typed(schema.get("items"), depth - 1)
         empty: list[Items] = [(*opening, *closing)] if least == 0 else []
         if most == 0:

@@ -56,7 +56,8 @@ class _Writer:
     def _item(self, item: Item) -> str:
         match item:
             case Text(value):
-                return json.dumps(value, ensure_ascii=False)
+                # Its lexer takes no DEL as such.
+                return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
             case Control(token):
                 return f"<[{self._controls[token]}]>"
             case Rule(name):

@@ -9,6 +9,7 @@ and what it does not tell (how far the end is) is known here.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakValueDictionary
 
 from fcbench.formats import _regex
 from fcbench.formats._items import PAIRS, Control, Members, Repeated, Rule, Terminal, Text
@@ -64,7 +65,7 @@ class _Again(NamedTuple):
 class Place:
     """A stack of what is still to come: `item`, then what is `below`. None is below the last."""
 
-    __slots__ = ("_heads", "_way", "below", "item")
+    __slots__ = ("__weakref__", "_heads", "_way", "below", "item")
 
     def __init__(self, item: Item | _Matching | _Open | _Again, below: Place | None) -> None:
         self.item = item
@@ -73,13 +74,33 @@ class Place:
         self._way: Way | None = None
 
 
+_PLACES: WeakValueDictionary[tuple[object, int], Place] = WeakValueDictionary()
+
+
+def _place(item: Item | _Matching | _Open | _Again, below: Place | None) -> Place:
+    """Return the one place of an item above another place, so that equal stacks are one object.
+
+    Alternatives that match the same text meet again when what they differ in is over; without
+    that their number would double with each of them.
+    """
+    key = (item, id(below))  # an entry keeps what is below it alive, so no other has that id
+    found = _PLACES.get(key)
+    if found is None:
+        found = _PLACES[key] = Place(item, below)
+    return found
+
+
 class Tracker:
     """Follows texts through a language. Places are shared and never change."""
 
     def __init__(self, language: Language) -> None:
         self._rules = language.rules
         self._shortest: dict[str, Way] = {}
-        self.start = [Place(Rule(language.start), None)]
+        # A bottom of its own keeps its places apart from those of other languages.
+        self._end = Place(Text(""), None)
+        self._end._heads = [None]  # noqa: SLF001  caches of this class in its own record
+        self._end._way = NO_WAY  # noqa: SLF001
+        self.start = [_place(Rule(language.start), self._end)]
 
     def after_char(self, places: Iterable[Place], char: str) -> list[Place]:
         """Return the places after a character of ordinary text; none if it cannot stand here."""
@@ -88,20 +109,20 @@ class Tracker:
             item = head.item
             if isinstance(item, Text):
                 if item.value[0] == char:
-                    rest = item.value[1:]
-                    found.append(Place(Text(rest), head.below) if rest else head.below or _END)
+                    rest, below = item.value[1:], head.below or self._end
+                    found.append(_place(Text(rest), below) if rest else below)
             elif isinstance(item, _Matching):
                 tree = _regex.step(item.tree, char)
                 key = item.key + char if item.terminal.is_key else ""
                 after = _Matching(item.terminal, tree, key)
                 if tree is not _regex.NOTHING and _ending(after, head.below) is not None:
-                    found.append(Place(after, head.below))
-        return found
+                    found.append(_place(after, head.below))
+        return list(dict.fromkeys(found))
 
     def after_control(self, places: Iterable[Place], token: str) -> list[Place]:
         """Return the places after a control token."""
         return [
-            head.below or _END
+            head.below or self._end
             for head in self._all_heads(places)
             if isinstance(head.item, Control) and head.item.token == token
         ]
@@ -125,7 +146,8 @@ class Tracker:
     # What a place comes down to
 
     def _all_heads(self, places: Iterable[Place]) -> list[Place]:
-        return [head for place in places for head in self._heads(place) if head is not None]
+        heads = dict.fromkeys(head for place in places for head in self._heads(place))
+        return [head for head in heads if head is not None]
 
     def _heads(self, place: Place) -> list[Place | None]:
         """Return the places, ready for a character or control token, that one stands for.
@@ -133,7 +155,7 @@ class Tracker:
         None among them says that the turn may end.
         """
         if place._heads is None:  # noqa: SLF001  a cache of this class in its own record
-            place._heads = list(self._expand(place))  # noqa: SLF001
+            place._heads = list(dict.fromkeys(self._expand(place)))  # noqa: SLF001
         return place._heads  # noqa: SLF001
 
     def _expand(self, place: Place) -> Iterable[Place | None]:
@@ -166,8 +188,8 @@ class Tracker:
     def _repeat(self, item: _Again, below: Place | None) -> Iterable[Place | None]:
         repeated, n_done = item
         if n_done < repeated.most:
-            again = Place(_Again(repeated, n_done + 1), below)
-            yield from self._heads(Place(repeated.rule, again))
+            again = _place(_Again(repeated, n_done + 1), below)
+            yield from self._heads(_place(repeated.rule, again))
         if n_done >= repeated.least:
             yield from self._below(below)
 
@@ -232,27 +254,21 @@ class Tracker:
         return Way(way.cost * n, way.pieces * n)
 
 
-_END = Place(Text(""), None)
-"""The place at the end of a turn."""
-_END._heads = [None]  # noqa: SLF001
-_END._way = NO_WAY  # noqa: SLF001
-
-
 def _begun(item: Terminal | Repeated | Members, below: Place | None) -> Place:
     """Return the place at the beginning of what has a middle."""
     match item:
         case Terminal():
-            return Place(_Matching(item, item.tree, ""), below)
+            return _place(_Matching(item, item.tree, ""), below)
         case Repeated():
-            return Place(_Again(item, 0), below)
+            return _place(_Again(item, 0), below)
         case Members():
-            inside = Place(_Open(item, 0, frozenset(), 0), below)
+            inside = _place(_Open(item, 0, frozenset(), 0), below)
             return _stack(item.opening, inside) or inside
 
 
 def _stack(items: Sequence[Item], below: Place | None) -> Place | None:
     for item in reversed(items):
-        below = Place(item, below)
+        below = _place(item, below)
     return below
 
 
@@ -265,10 +281,10 @@ def _following(open_: _Open, below: Place | None) -> Iterable[Place | None]:
     separator = members.separator if n_pairs else ()
     for index, pair in enumerate(members.declared):
         if not taken >> index & 1:
-            after = Place(_Open(members, taken | 1 << index, keys, n_pairs + 1), below)
+            after = _place(_Open(members, taken | 1 << index, keys, n_pairs + 1), below)
             yield _stack((*separator, *pair), after)
     if members.free is not None and n_pairs < PAIRS:
-        after = Place(_Open(members, taken, keys, n_pairs + 1), below)
+        after = _place(_Open(members, taken, keys, n_pairs + 1), below)
         yield _stack((*separator, *members.free), after)
 
 
@@ -278,11 +294,11 @@ def _with_key(place: Place | None, key: str) -> Place | None:
         return None
     if not isinstance(place.item, _Open):
         below = _with_key(place.below, key)
-        return None if below is None else Place(place.item, below)
+        return None if below is None else _place(place.item, below)
     open_ = place.item
     if key in open_.keys:
         return None
-    return Place(open_._replace(keys=open_.keys | {key}), place.below)
+    return _place(open_._replace(keys=open_.keys | {key}), place.below)
 
 
 def _keys_of(place: Place | None) -> frozenset[str]:

@@ -13,9 +13,7 @@ from functools import cached_property
 from itertools import chain, product
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from fcbench.errors import MissingExtra
+from fcbench.errors import FormatError, MissingExtra, ModelError
 from fcbench.formats import attempt_patterns, format_of
 from fcbench.formats._items import Control, Language
 from fcbench.formats._language import language_of
@@ -53,10 +51,16 @@ class Constraint:
     def __init__(
         self, format: str, tokenizer: Any, stop_ids: Sequence[int], *, or_text: bool = False
     ) -> None:
-        self.stop_ids = list(stop_ids)
         self._format = format_of(format)
+        wire = self._format.wire
+        # A token that calls are made of ends no turn here, whatever the model's configuration says.
+        parts = tokenizer.convert_tokens_to_ids([t for t in wire.controls if t not in wire.stops])
+        self.stop_ids = [i for i in stop_ids if i not in parts] or [tokenizer.eos_token_id]
         self._attempts = attempt_patterns() if or_text else []
-        self._tokens: LLTokenizer = from_tokenizer(tokenizer, eos_token=self.stop_ids)
+        try:
+            self._tokens: LLTokenizer = from_tokenizer(tokenizer, eos_token=self.stop_ids)
+        except (ValueError, TypeError) as error:
+            raise ModelError(f"llguidance cannot read the tokenizer: {error}") from error
         vocabulary = tokenizer.get_vocab()
         # An added word that is no special token is text to llguidance, and so it is here.
         self._controls = {
@@ -64,20 +68,32 @@ class Constraint:
             for token in (*self._format.wire.controls, *self._format.wire.openers)
             if token in vocabulary and self._tokens.is_special_token(vocabulary[token])
         }
-        self._compiled: dict[bytes, _Compiled] = {}
+        self._compiled: dict[str, _Compiled] = {}
 
     def session(self, tools: Sequence[Tool] | None = None) -> Session:
         """Return a new turn's constraint, narrowed to a case's tools if they are given.
 
         FormatError when no call can be made (see language_of).
         """
-        key = msgspec.json.encode(tools)
+        key = repr(tools)
         if key not in self._compiled:
-            language = language_of(self._format, self._controls, tools, self._attempts)
+            language = self._language(tools)
             if len(self._compiled) >= KEPT:  # the tools of some suites differ from case to case
                 del self._compiled[next(iter(self._compiled))]
             self._compiled[key] = _Compiled(language, self._controls, self._tokens)
         return Session(self._compiled[key], self._tokens, self._controls)
+
+    def _language(self, tools: Sequence[Tool] | None) -> Language:
+        quote = self._format.wire.quote
+        if "TEXT" in self._format.grammar.patterns and quote not in self._controls:
+            # Spelled out it would be text: a string could never be closed.
+            raise FormatError(f"the tokenizer has no special token {quote}")
+        try:
+            return language_of(self._format, self._controls, tools, self._attempts)
+        # The boundary to somebody's JSON Schema, which may hold anything anywhere.
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            what = f"{type(error).__name__}: {error}"
+            raise FormatError(f"a tool's schema cannot be followed: {what}") from error
 
 
 class _Compiled:
@@ -93,7 +109,8 @@ class _Compiled:
         """The matcher at the start of a turn, to be copied."""
         matcher = LLMatcher(self._tokens, LLMatcher.grammar_from_lark(self.grammar))
         if matcher.is_error():
-            raise AssertionError(f"llguidance refuses the grammar: {matcher.get_error()}")
+            first = matcher.get_error().partition("\n")[0]
+            raise FormatError(f"llguidance refuses the grammar: {first}")
         return matcher
 
 
@@ -160,7 +177,7 @@ class Session:
         return taken
 
     def ending(self) -> list[int] | None:
-        """Return the tokens of the shortest way to a complete turn.
+        """Return the tokens of the way to a complete turn that is shortest in characters.
 
         None in the middle of a character.
         """

@@ -174,6 +174,18 @@ def test_a_model_of_other_layers_reads_one_token_at_a_time(loaded, monkeypatch):
     assert set(counting.columns[1:]) == {1}
 
 
+def test_a_model_with_positions_by_column_takes_no_uneven_steps():
+    from transformers import BloomConfig, BloomForCausalLM
+
+    model = BloomForCausalLM(BloomConfig(vocab_size=64, hidden_size=32, n_layer=2, n_head=2)).eval()
+    growing = Growing(model, 2, 0)
+    assert not growing.takes_many
+    with torch.inference_mode():
+        logits = model(**growing.step([[5, 6, 7], [8, 9]])).logits[:, -1]
+        alone = model(torch.tensor([[8, 9]])).logits[0, -1]
+    torch.testing.assert_close(logits[1], alone, atol=1e-4, rtol=1e-4)
+
+
 def test_attention_that_adds_its_mask_gets_numbers(tiny_model, loaded):
     eager = open_model(str(tiny_model), FLOAT32)._loaded
     eager.model.set_attn_implementation("eager")

@@ -69,6 +69,15 @@ SCHEMAS: dict[str, dict[str, object]] = {
     "no option": {"properties": {"a": {"anyOf": []}}, "required": ["a"]},
     "a reference": {"properties": {"a": {"$ref": "#/x"}}, "required": ["a"]},
     "deep nesting": {"properties": {"a": _DEEP}, "required": ["a"]},
+    "no type": {"properties": {"a": {"type": []}, "b": {"enum": None}}, "required": True},
+    "a character that ends no line": {"properties": {"a": {"enum": ["\x7f"]}}, "required": ["a"]},
+    "values beyond ASCII": {"properties": {"a": {"enum": ["café", "thé", "東京", "🗼"]}}, "required": ["a"]},
+    "seventy nested keys": {
+        "properties": {
+            "a": {"type": "object", "properties": {f"k{i}": {"type": "null"} for i in range(70)}}
+        },
+        "required": ["a"],
+    },
     "odd keys": {
         "properties": {
             key: {"type": "string"}

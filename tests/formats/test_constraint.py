@@ -355,3 +355,53 @@ def test_whatever_a_tools_schema_says_turns_are_valid(schema, constraint_of, tok
         limit = max(len(session.ending()), rng.choice([60, 120, 250]))
         text = text_of(tokenizer, draw(session, rng, limit))
         assert parse(text, name).outcome == "calls", text
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_text_beyond_ascii_can_be_written_byte_by_byte(name, constraint_of, tokenizer):
+    tools = [Tool("f", "", {"properties": {"größe": {"enum": ["東京 🗼"]}}, "required": ["größe"]})]
+    text = render([Call("f", {"größe": "東京 🗼"})], name)
+    session = constraint_of(name).session(tools)
+    for token in tokenizer.encode(text, add_special_tokens=False):
+        assert session.take(token, PLENTY)
+    assert session.may_end
+
+
+def test_alternatives_that_match_the_same_text_do_not_multiply(constraint_of, tokenizer):
+    either = {"type": "array", "items": {"anyOf": [{"type": ["integer", "number"]}, {"enum": [5]}]}}
+    properties = {f"k{i}": either for i in range(8)}
+    session = constraint_of("functiongemma").session([Tool("f", "", {"properties": properties})])
+    text = render([Call("f", {f"k{i}": [5] * 12 for i in range(8)})])
+    for token in tokenizer.encode(text, add_special_tokens=False):
+        assert session.take(token, PLENTY)
+        assert len(session._places) < 10
+
+
+@pytest.mark.parametrize("levels", [0, 70])
+def test_a_schema_that_no_turn_can_follow_is_one_clear_error(levels, constraint_of):
+    key = "a" if levels else "\ud800"
+    value = {"type": "null"}
+    for _ in range(levels):
+        value = {"type": "array", "items": value, "minItems": 1}
+    tools = [Tool("f", "", {"properties": {key: value}, "required": [key]})]
+    with pytest.raises(FormatError):
+        constraint_of("hermes").session(tools)
+
+
+def test_a_tokenizer_without_the_quote_token_cannot_be_constrained(tmp_path):
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    plain = Tokenizer(models.BPE({c: i for i, c in enumerate(sorted(alphabet))}, []))
+    plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    plain.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="<eos>")
+    with pytest.raises(FormatError, match="no special token <escape>"):
+        Constraint("functiongemma", fast, [fast.eos_token_id]).session()
+    assert Constraint("json", fast, [fast.eos_token_id]).session().ending()
+
+
+def test_padding_is_no_answer_in_words(constraint_of, tokenizer):
+    for name in FORMATS:
+        assert not feed(constraint_of(name, or_text=True).session(), tokenizer, "<unk>"), name

@@ -25,7 +25,11 @@ class Growing:
     def __init__(self, model: Any, n_sequences: int, pad_id: int) -> None:
         config = model.config.get_text_config()
         kinds = set(getattr(config, "layer_types", None) or ())
-        self.takes_many = kinds <= {FULL, SLIDING}
+        # Rotary positions go by position too; others (ALiBi, windows of their own) by column.
+        is_rotary = bool(kinds) or hasattr(config, "rope_parameters")
+        self.takes_many = (
+            is_rotary and kinds <= {FULL, SLIDING} and not getattr(config, "alibi", False)
+        )
         self._by_layer = SLIDING in kinds
         self._window = (
             getattr(config, "sliding_window", None) if self._by_layer or not kinds else None

@@ -77,7 +77,7 @@ class Constrained:
             if session.take(token, remaining):
                 return self._with_forced(token, remaining)
             allowed[token] = -torch.inf
-        return self._shortest(remaining)
+        return self._shortest(allowed, remaining)
 
     def _allowed(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the logits (V,) float32 on the CPU, -infinity where the mask is 0."""
@@ -92,10 +92,14 @@ class Constrained:
         tokens = [token, *self._session.forced(remaining - 1)]
         return Chosen(tokens, ends_turn=self._session.must_end)
 
-    def _shortest(self, remaining: int) -> Chosen:
+    def _shortest(self, allowed: torch.Tensor, remaining: int) -> Chosen:
         ending = self._session.ending()
-        if not ending:
+        if ending == []:
             return Chosen([], ends_turn=True)
-        if not self._session.take(ending[0], remaining):
-            raise AssertionError("the shortest way to a complete turn is refused")
-        return self._with_forced(ending[0], remaining)
+        # In the middle of a character there is no way out yet: any token that goes on with it.
+        n_allowed = int(torch.isfinite(allowed).sum())
+        tried = ending[:1] if ending else allowed.argsort(descending=True)[:n_allowed].tolist()
+        for token in tried:
+            if self._session.take(token, remaining):
+                return self._with_forced(token, remaining)
+        raise AssertionError("the shortest way to a complete turn is refused")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import warnings
 from importlib.resources import files
 from pathlib import Path
@@ -129,6 +130,8 @@ def load(name: str, options: ModelOptions) -> Loaded:
 def check(name: str, options: ModelOptions) -> None:
     """Raise ModelError or UsageError for what is wrong without a model being loaded."""
     _dtype(options.dtype)
+    if options.decode != "greedy" and importlib.util.find_spec("llguidance") is None:
+        raise MissingExtra("llguidance", "constrain")
     if options.adapter is not None:
         _adapter_files(options.adapter)
     path = Path(name).expanduser()
