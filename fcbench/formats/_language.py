@@ -1,11 +1,12 @@
 """The language of a decoding constraint: a grammar's rules, bounded, and narrowed to tools.
 
-It is made from the rules and terminals of the .lark file alone, and is a subset of the strict
-language: open repeats have bounds, whitespace is what a chat template writes or one character less,
-no text spells a control token. With tools, a call names one of them and its arguments follow the
-tool's JSON Schema: declared keys, each at most once and in any order, the required ones always;
-types, `enum`, `const`, `anyOf` / `oneOf`, `items`, `minItems`, `maxItems`. What a schema says
-beyond that (`$ref`, `pattern`, ranges) is left to the model.
+It is made from the rules and terminals of the .lark file, with BOUNDS and what the format's Wire
+adds to them, and is a subset of the strict language: open repeats have bounds, whitespace is what
+a chat template writes or one character less, no text spells a control token. With tools, a call
+names one of them and its arguments follow the tool's JSON Schema: declared keys, each at most once
+and in any order, the required ones always; types, `enum`, `const`, `anyOf` / `oneOf`, `items`,
+`minItems`, `maxItems`. What a schema says beyond that (`$ref`, `pattern`, ranges) is left to the
+model.
 """
 
 from __future__ import annotations
@@ -133,6 +134,12 @@ def _first(rules: Mapping[str, Sequence[Items]], items: Items) -> set[tuple[int,
     return found
 
 
+def _refuse_too_deep(depth: int) -> None:
+    """Raise FormatError for an object or array of a schema that no turn may nest so deep."""
+    if DEPTH - depth >= MAX_DEPTH:
+        raise FormatError(f"$: a schema nests deeper than {MAX_DEPTH} levels")
+
+
 class _Builder:
     """Makes one instance of each rule for each depth and each tool that it is needed for."""
 
@@ -161,8 +168,7 @@ class _Builder:
         of_tool = "" if tool is None else f" {(self._tools or []).index(tool)}"
         key = f"{name} {depth}{of_tool}"
         if key not in self.rules:
-            self.rules[key] = []
-            self.rules[key] += self._alternatives(name, depth, tool)
+            self.rules[key] = self._alternatives(name, depth, tool)
         return Rule(key)
 
     def _alternatives(self, name: str, depth: int, tool: Tool | None) -> list[Items]:
@@ -269,8 +275,7 @@ class _Builder:
         properties: Mapping[str, Json] = schema.get("properties") or {}
         listed = schema.get("required")
         required = [key for key in listed if key in properties] if isinstance(listed, list) else []
-        if DEPTH - depth >= MAX_DEPTH:
-            raise FormatError(f"$: a schema nests deeper than {MAX_DEPTH} levels")
+        _refuse_too_deep(depth)
         renderer = self._format.renderer
         write = renderer.argument if name == "arguments" else renderer.key
         pairs: list[Items] = []
@@ -291,8 +296,7 @@ class _Builder:
         """Return the rule of the values that a schema allows."""
         key = f"schema {depth} {schema!r}"
         if key not in self.rules:
-            self.rules[key] = []
-            self.rules[key] += self._by_schema(schema, depth)
+            self.rules[key] = self._by_schema(schema, depth)
         return Rule(key)
 
     def _by_schema(self, schema: Json, depth: int) -> list[Items]:
@@ -348,8 +352,7 @@ class _Builder:
         least, most = (schema.get(key) for key in ("minItems", "maxItems"))
         least = least if isinstance(least, int) else 0
         most = max(least, min(most, ITEMS) if isinstance(most, int) else ITEMS)
-        if DEPTH - depth >= MAX_DEPTH:
-            raise FormatError(f"$: a schema nests deeper than {MAX_DEPTH} levels")
+        _refuse_too_deep(depth)
         item = self._typed(schema.get("items"), depth - 1)
         empty: list[Items] = [(*opening, *closing)] if least == 0 else []
         if most == 0:

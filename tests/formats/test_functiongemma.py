@@ -12,6 +12,7 @@ from fcbench import Call, parse, render
 from fcbench.errors import FormatError, UsageError
 from fcbench.formats.functiongemma import CONTROL_TOKEN_IDS
 from fcbench.paths import data_folder
+from tests.formats.examples import typed
 
 START, END = "<start_function_call>", "<end_function_call>"
 GRAMMAR = data_folder("grammars") / "functiongemma.lark"
@@ -46,15 +47,6 @@ values = st.recursive(
 calls = st.lists(
     st.builds(Call, names, st.dictionaries(keys, values, max_size=4)), min_size=1, max_size=3
 )
-
-
-def typed(value: object) -> object:
-    """A value that differs wherever JSON types differ: 1 from 1.0 and True, 0.0 from -0.0."""
-    if isinstance(value, dict):
-        return {key: typed(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [typed(item) for item in value]
-    return type(value).__name__, repr(value)
 
 
 @given(calls)

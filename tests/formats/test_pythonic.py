@@ -18,6 +18,7 @@ from fcbench.formats._python_text import is_identifier
 from fcbench.formats._pythonic_wire import HINTS
 from fcbench.formats._tracker import Tracker
 from fcbench.paths import data_folder
+from tests.formats.examples import typed
 
 FORMATS = registry.names("formats")
 
@@ -30,14 +31,6 @@ def ours(text: str) -> list[tuple] | None:
 
 def typed_calls(calls: list[Call]) -> list[tuple]:
     return [(call.name, typed(call.arguments)) for call in calls]
-
-
-def typed(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: typed(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [typed(item) for item in value]
-    return type(value).__name__, repr(value)
 
 
 def pythons(text: str) -> list[tuple] | None:

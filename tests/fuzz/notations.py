@@ -129,6 +129,18 @@ def _json_value(choices: Choices, depth: int) -> list[str]:
     return _spaced(choices, tokens) if tokens[0] == "[" else tokens
 
 
+def _around(
+    tokens: list[str], space: str, before: Sequence[str], after: Sequence[str]
+) -> list[str]:
+    """Return tokens with a space before some of them, but for the first, and after others."""
+    first, *others = tokens
+    spaced = [first, space] if first in after else [first]
+    for token in others:
+        spaced += [space, token] if token in before else [token]
+        spaced += [space] if token in after else []
+    return spaced
+
+
 def _spaced(choices: Choices, tokens: list[str]) -> list[str]:
     """Return tokens with whitespace where JSON allows it: inside brackets, around punctuation."""
     if not choices.once_in(3):
@@ -136,12 +148,7 @@ def _spaced(choices: Choices, tokens: list[str]) -> list[str]:
     space, side = choices.pick((" ", "\n", "\t", "\r\n  ")), choices.below(3)
     before = () if side == 0 else (",", ":", "}", "]")
     after = () if side == 1 else (",", ":", "{", "[")
-    first, *others = tokens
-    spaced = [first, space] if first in after else [first]
-    for token in others:
-        spaced += [space, token] if token in before else [token]
-        spaced += [space] if token in after else []
-    return spaced
+    return _around(tokens, space, before, after)
 
 
 def _json_body(choices: Choices, arguments: str, *, may_have_id: bool = False) -> list[str]:
@@ -263,12 +270,7 @@ def _python_spaced(choices: Choices, tokens: list[str]) -> list[str]:
     space, side = choices.pick((" ", "\n", "\t", "\f", "\r\n")), choices.below(3)
     before = () if side == 0 else (",", ":", "=", "}", "]", ")", "(")
     after = () if side == 1 else (",", ":", "=", "{", "[", "(")
-    first, *others = tokens
-    spaced = [first, space] if first in after else [first]
-    for token in others:
-        spaced += [space, token] if token in before else [token]
-        spaced += [space] if token in after else []
-    return spaced
+    return _around(tokens, space, before, after)
 
 
 def _pythonic(choices: Choices) -> list[str]:

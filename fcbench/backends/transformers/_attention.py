@@ -40,6 +40,11 @@ class Growing:
         self._cache = DynamicCache() if self.takes_many else DynamicCache(config=config)
         self._keys = torch.full((n_sequences, 0), -1, device=self._device)  # (B, T) positions
 
+    @property
+    def has_read(self) -> bool:
+        """Whether a step was taken."""
+        return self._keys.shape[1] > 0
+
     def step(self, new: Sequence[Sequence[int]]) -> dict[str, Any]:
         """Return the model's arguments for the new tokens (B rows of K_b >= 0) of each sequence.
 
@@ -51,7 +56,7 @@ class Growing:
             [[self._pad_id] * (width - len(row)) + list(row) for row in new], device=self._device
         )  # (B, K)
         column = torch.arange(width, device=self._device)[None]  # (1, K)
-        start = self._keys.amax(-1, keepdim=True) + 1 if self._keys.shape[1] else 0
+        start = self._keys.amax(-1, keepdim=True) + 1 if self.has_read else 0
         positions = start + column - (width - lengths)[:, None]  # (B, K)
         positions = positions.masked_fill(column < (width - lengths)[:, None], -1)
         self._keys = torch.cat([self._keys, positions], -1)  # (B, T)

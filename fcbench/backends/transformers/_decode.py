@@ -74,9 +74,9 @@ def decode(
         row.take(row.choose.first(limit), limit)
     growing = Growing(loaded.model, len(rows), loaded.pad_id)
     while not all(row.is_done for row in rows):
-        # Without ragged steps what is pending is read one by one (the prompts all at once).
+        # Without uneven steps what is pending is read one by one, after a first step for all.
         new = [[] if row.is_done else row.pending for row in rows]
-        if not growing.takes_many and any(row.written for row in rows):
+        if not growing.takes_many and growing.has_read:
             new = [pending[:1] for pending in new]
         logits = loaded.model(**growing.step(new)).logits[:, -1]  # (B, V)
         # One NaN or infinity makes the sum one, and a sum is 15 times faster than isfinite here.
