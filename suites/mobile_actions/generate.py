@@ -1,18 +1,13 @@
-"""Write the suite's data: cases.jsonl, train.jsonl, suite.toml and the tables in README.md.
+"""The suite's rows: python -m suites.build mobile_actions writes them.
 
-Everything follows from the seed, the phrasings_*.toml and words_*.toml beside this file, so a
-second run writes the same bytes. `--check` writes nothing and exits 1 if a file would differ.
+Everything follows from the seed, the phrasings_*.toml and words_*.toml beside this file.
 dates.py writes and reads the dates, schema.toml holds the functions and the tags.
 """
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import json
 import random
 import re
-import sys
 import tomllib
 import unicodedata
 from collections import Counter
@@ -21,17 +16,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dates import WEEKDAYS, When, absolute, relative
-from slots import FREE, SLOT, describe, fits, is_clear, number
+from suites.mobile_actions.dates import WEEKDAYS, When, absolute, relative
+from suites.mobile_actions.slots import FREE, SLOT, describe, fits, is_clear, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 HERE = Path(__file__).resolve().parent
 SEED = 270
-DESCRIPTION = (
-    "Seven phone functions, English requests with values in many scripts, dates to work out"
-)
 SCHEMA = tomllib.loads((HERE / "schema.toml").read_text("utf-8"))
 # function -> description, arguments {name: description}, required arguments
 FUNCTIONS: dict[str, dict[str, Any]] = SCHEMA["functions"]
@@ -337,55 +329,17 @@ def declaration(name: str) -> Row:
     return {"name": name, "description": function["description"], "parameters": parameters}
 
 
-def table(cases: list[Row], train: list[Row], digests: list[str]) -> str:
-    """Return the README's generated part."""
-    rows = [("tag", "evaluation", "training", "meaning"), ("---", "---:", "---:", "---")]
-    for tag, meaning in TAGS.items():
-        counts = (str(sum(tag in row["tags"] for row in split)) for split in (cases, train))
-        rows.append((f"`{tag}`", *counts, meaning))  # type: ignore[arg-type]
-    rows.append(("all cases", str(len(cases)), str(len(train)), ""))
-    text = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return f"{text}\n\nSHA-256 of cases.jsonl: `{digests[0]}`\n\nof train.jsonl: `{digests[1]}`\n"
+def cases() -> list[Row]:
+    """Return the evaluation rows."""
+    return _evaluation(set())
 
 
-def generate() -> dict[str, str]:
-    """Return the content of every generated file, by name."""
+def training() -> list[Row]:
+    """Return the training rows; none says what an evaluation row says."""
     seen: set[str] = set()
-    cases = Writer("eval", seen).rows([12, 14, 11, 15, 20, 18, 25], 45, 20, [7, 7, 6])
-    train = Writer("train", seen).rows([60, 58, 60, 72, 95, 105, 75], 204, 96, [25, 25, 25])
-    files = {
-        name: "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        for name, rows in (("cases.jsonl", cases), ("train.jsonl", train))
-    }
-    digests = [hashlib.sha256(content.encode()).hexdigest() for content in files.values()]
-    files["suite.toml"] = (
-        f'name = "mobile_actions"\ndescription = "{DESCRIPTION}"\nlicence = "MIT"\n'
-        f'schema = "mobile-actions"\ncases = "cases.jsonl"\ncases_sha256 = "{digests[0]}"\n'
-        f'train = "train.jsonl"\ntrain_sha256 = "{digests[1]}"\n'
-    )
-    card = (HERE / "README.md").read_text("utf-8")
-    begin, end = "<!-- generated: begin -->\n", "<!-- generated: end -->"
-    head, rest = card.split(begin)
-    files["README.md"] = head + begin + table(cases, train, digests) + end + rest.split(end)[1]
-    return files
+    _evaluation(seen)
+    return Writer("train", seen).rows([60, 58, 60, 72, 95, 105, 75], 204, 96, [25, 25, 25])
 
 
-def main() -> int:
-    """Write the files, or with --check say which of them would change."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if stale")
-    check = parser.parse_args().check
-    stale = 0
-    for name, content in generate().items():
-        path = HERE / name
-        if path.exists() and path.read_bytes() == content.encode():
-            continue
-        stale = 1
-        sys.stdout.write(f"{'stale' if check else 'wrote'}: {path.name}\n")
-        if not check:
-            path.write_bytes(content.encode())
-    return stale if check else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _evaluation(seen: set[str]) -> list[Row]:
+    return Writer("eval", seen).rows([12, 14, 11, 15, 20, 18, 25], 45, 20, [7, 7, 6])

@@ -1,0 +1,51 @@
+"""What holds of every generated suite that comes with fcbench."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fcbench import load_suite
+from fcbench.suite import suite_names
+
+SUITES = Path(__file__).resolve().parents[2] / "suites"
+GENERATED = sorted(path.parent.name for path in SUITES.glob("*/generate.py"))
+
+
+def test_generating_again_gives_the_committed_bytes():
+    done = subprocess.run(
+        [sys.executable, "-m", "suites.build", "--check"],
+        cwd=SUITES.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def words(case):
+    return "\n".join(str(message.get("content")) for message in case.messages)
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_a_suite_is_large_enough_and_says_what_its_tags_mean(name):
+    suite = load_suite(name)
+    assert name in suite_names()
+    assert len(suite.cases) >= 100
+    assert suite.licence == "MIT"
+    assert suite.description
+    card = (SUITES / name / "README.md").read_text("utf-8")
+    tags = {tag for case in suite.cases for tag in case.tags}
+    assert tags
+    assert all(f"| `{tag}` |" in card for tag in tags)
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_no_two_cases_ask_the_same_in_evaluation_or_training(name):
+    suite = load_suite(name)
+    cases = [*suite.cases, *suite.training_cases()]
+    assert len(suite.training_cases()) >= 24
+    assert len({(words(case), tuple(tool.name for tool in case.tools)) for case in cases}) == len(
+        cases
+    )
