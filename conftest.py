@@ -6,7 +6,7 @@ import pytest
 
 from fcbench.formats import parse, render
 from fcbench.matching import judge
-from fcbench.types import Call, Case, Parse, Sample, Tool, Verdict
+from fcbench.types import Call, Case, Sample, Tool, Verdict
 
 
 def call(name: str, **arguments: object) -> Call:
@@ -15,22 +15,28 @@ def call(name: str, **arguments: object) -> Call:
 
 
 def verdict_of(
-    expected: Call | None, called: Call | None = None, text: str | None = None
+    expected: Call | None,
+    called: Call | list[Call] | None = None,
+    text: str | None = None,
+    parameters: dict[str, object] | None = None,
+    **sample: float,
 ) -> Verdict:
-    """Return the verdict of one text, or of one rendered call, where `expected` is right."""
+    """Return the verdict of one text, or of rendered calls, where `expected` is right."""
     case = Case(
         id="case",
         messages=[{"role": "user", "content": "…"}],
-        tools=[] if expected is None else [Tool(expected.name)],
+        tools=[] if expected is None else [Tool(expected.name, "", parameters or {})],
         expected=[[] if expected is None else [expected]],
     )
     if text is None:
-        text = "" if called is None else render([called])
-    parsed: Parse = parse(text)
-    return judge(case, Sample(case.id, text=text), parsed)
+        calls = [called] if isinstance(called, Call) else called
+        text = "" if calls is None else render(calls)
+    answered = Sample(case.id, text=text, **sample)
+    return judge(case, answered, parse(text), lenient=parse(text, mode="lenient"))
 
 
 @pytest.fixture(autouse=True)
 def _doctest_names(doctest_namespace: dict[str, object]) -> None:
     doctest_namespace["call"] = call
+    doctest_namespace["render"] = render
     doctest_namespace["verdict_of"] = verdict_of

@@ -78,8 +78,9 @@ class Case(Record, frozen=True):
 
     `expected` lists acceptable answers, each a list of calls; `[[]]` means "must not call".
     An argument's value may be {"$any": [v, …]} (any of these, at any depth) and may carry
-    "$optional": true (absence is right too). `messages` are chat messages up to, and without,
-    the turn that the model has to write.
+    "$optional": true (absence is right too). No answer at all means that some call is right and
+    nobody said which. `messages` are chat messages up to, and without, the turn that the model has
+    to write.
     """
 
     id: str
@@ -148,11 +149,14 @@ class Sample(Record, frozen=True):
     error: str | None = None
 
 
-ArgumentResult = Literal["equal", "different", "missing", "extra"]
+ArgumentResult = Literal["equal", "different", "wrong_type", "missing", "extra"]
 
 
 class ArgumentVerdict(Record, frozen=True):
-    """How one argument of one call compares. `path` is a JSON path below the call's arguments."""
+    """How one argument of one call compares. `path` is a JSON path below the call's arguments.
+
+    `wrong_type` is a value whose JSON type no accepted value has; `different` one that has it.
+    """
 
     path: str
     result: ArgumentResult
@@ -170,23 +174,45 @@ class CallPair(Record, frozen=True):
     arguments: list[ArgumentVerdict] = field(default_factory=list)
 
 
+class Matching(Record, frozen=True):
+    """When a call counts as an expected one; recorded in every run.
+
+    `matcher` is "exact" or "bfcl". `normalise` names what is overlooked in the strings of
+    arguments: "case", "space" (at either end), "datetime" (two ways to write one ISO 8601 date and
+    time). With `schema_defaults` an argument that has its schema's default equals an absent one.
+    """
+
+    matcher: str = "exact"
+    normalise: tuple[str, ...] = ()
+    schema_defaults: bool = False
+
+
 class Verdict(Record, frozen=True):
     """How one sample compares with its case. The three booleans nest: arguments ⇒ name ⇒ syntax.
 
-    `name` and `arguments` are None when the case expects no call. `syntax` is None when there
-    was no text to judge (a server's native calls alone). `error` copies the sample's.
+    `name` and `arguments` are None when the case expects no call, and when it does not say which.
+    `syntax` is None when there was no text to judge (a server's native calls alone). `lenient` is
+    the verdict on what lenient parsing made of a turn that is malformed.
     """
 
-    case_id: str
-    repeat: int
-    expects_call: bool
+    case: Case
+    sample: Sample
     parse: Parse
     syntax: bool | None
     name: bool | None
     arguments: bool | None
     pairs: list[CallPair] = field(default_factory=list)
-    tags: tuple[str, ...] = ()
-    error: str | None = None
+    lenient: Verdict | None = None
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the case is solved: the right calls, or an abstention where none is right."""
+        if self.sample.error is not None:
+            return False
+        if not self.case.expects_call:
+            return self.parse.outcome == "abstained"
+        # Where any call is right, a valid one is.
+        return self.parse.outcome == "calls" if not self.case.expected else self.arguments is True
 
 
 DecodeMode = Literal[

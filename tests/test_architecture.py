@@ -14,7 +14,7 @@ PACKAGE = Path(fcbench.__file__).parent
 # From the ground up; siblings on one floor do not import each other.
 FLOORS = [
     {"types", "errors"},
-    {"stats", "paths", "registry"},
+    {"stats", "paths", "registry", "schemas"},
     {"formats"},
     {"prompts", "backends", "suite", "matching", "metrics"},
     {"runs", "lint"},

@@ -157,9 +157,9 @@ def _verdict(scored: list[Scores], thresholds: dict[str, float]) -> int:
     for line in missed:
         sys.stderr.write(f"missed: {line}\n")
     if n_errors:
-        first = next(v for s in scored for v in s.verdicts if v.error is not None)
+        first = next(v for s in scored for v in s.verdicts if v.sample.error is not None)
         sys.stderr.write(
-            f"{n_errors} samples are errors, the first in {first.case_id}: {first.error}\n"
+            f"{n_errors} samples are errors, the first in {first.case.id}: {first.sample.error}\n"
         )
         return ERRORS
     return MISSED if missed else OK

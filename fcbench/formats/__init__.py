@@ -98,6 +98,11 @@ def render(calls: Sequence[Call], format: str = "functiongemma") -> str:
     return text
 
 
+def sorts_keys(format: str) -> bool:
+    """Whether the format's chat template writes the keys of an object in sorted order."""
+    return list(format_of(format).renderer.order(["b", "a"])) == ["a", "b"]
+
+
 def module_of(format: str) -> ModuleType:
     """Return the module of a format, given its name or the path of a grammar variant."""
     return registry.load("formats", name_of(format))

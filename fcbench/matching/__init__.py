@@ -1,16 +1,55 @@
-"""Expected calls x called calls -> verdict. One file a matcher."""
+"""Expected calls x called calls -> verdict. One file a matcher.
+
+A matcher's module has `match(case, calls, matching) -> Match` for a case that expects a call.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from fcbench import registry
+from fcbench.matching._normalise import steps
+from fcbench.types import Matching, Verdict
 
 if TYPE_CHECKING:
-    from fcbench.types import Case, Parse, Sample, Verdict
+    from fcbench.types import CallPair, Case, Parse, Sample
 
 
-def judge(case: Case, sample: Sample, parsed: Parse, matcher: str = "exact") -> Verdict:
-    """Return how one parsed sample compares with its case, under a matcher by name."""
-    verdict: Verdict = registry.load("matching", matcher).judge(case, sample, parsed)
-    return verdict
+class Match(NamedTuple):
+    """Whether the names, and the whole calls, are those of an accepted answer; None: nobody knows."""
+
+    name: bool | None
+    arguments: bool | None
+    pairs: list[CallPair]
+
+
+def judge(
+    case: Case,
+    sample: Sample,
+    parsed: Parse,
+    matching: Matching | None = None,
+    lenient: Parse | None = None,
+) -> Verdict:
+    """Return how one parsed sample compares with its case; `lenient` is what lenient parsing made.
+
+    UsageError for a matcher or a normalisation that does not exist.
+    """
+    matching = matching or Matching()
+    # A server's own calls say nothing about the syntax of a text that nobody saw.
+    judged = sample.error is None and (sample.native_calls is None or bool(sample.text))
+    syntax = parsed.outcome == "calls" if judged else None
+    found = Match(None, None, [])
+    if sample.error is None and case.expects_call:
+        found = registry.load("matching", matching.matcher).match(case, parsed.calls, matching)
+    verdict = Verdict(case, sample, parsed, syntax, *found)
+    if lenient is None:
+        return verdict
+    return msgspec.structs.replace(verdict, lenient=judge(case, sample, lenient, matching))
+
+
+def check_matching(matching: Matching) -> None:
+    """Raise UsageError for a matcher or a normalisation that does not exist."""
+    registry.load("matching", matching.matcher)
+    steps(matching.normalise)

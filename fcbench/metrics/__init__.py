@@ -1,6 +1,7 @@
 """Verdicts -> numbers. One file a metric, one function of its name in it.
 
-A metric takes a verdict and returns 1.0 or 0.0, or None where it does not apply.
+A metric takes a verdict and returns a share from 0 to 1, or None where it does not apply. One whose
+module names a `UNIT` returns a quantity of that unit instead.
 """
 
 from __future__ import annotations
@@ -28,3 +29,13 @@ def metric_names() -> list[str]:
     """Return the names of all metrics, the headline ones first."""
     others = [name for name in registry.names("metrics") if name not in HEADLINE]
     return [*HEADLINE, *others]
+
+
+def unit_of(name: str) -> str | None:
+    """Return the unit of a metric that is a quantity, None for a share of cases."""
+    return getattr(registry.load("metrics", name), "UNIT", None)
+
+
+def share_names() -> list[str]:
+    """Return the names of the metrics that are shares: those a threshold can be set for."""
+    return [name for name in metric_names() if unit_of(name) is None]

@@ -22,6 +22,6 @@ def abstention(verdict: Verdict) -> float | None:
     >>> abstention(verdict_of(expected=None, text="call:f{"))
     0.0
     """
-    if verdict.expects_call or verdict.error is not None:
+    if verdict.case.expects_call or verdict.sample.error is not None:
         return None
     return float(verdict.parse.outcome == "abstained")

@@ -21,6 +21,6 @@ def syntax_validity(verdict: Verdict) -> float | None:
     >>> syntax_validity(verdict_of(expected=call("f"), text="f()"))
     0.0
     """
-    if not verdict.expects_call or verdict.syntax is None:
+    if not verdict.case.expects_call or verdict.syntax is None:
         return None
     return float(verdict.syntax)

@@ -8,7 +8,8 @@ from fcbench.runs._folder import make_folder
 from fcbench.runs._generate import execute
 from fcbench.runs._plan import Options, Plan, plan
 from fcbench.runs._read import read_run
-from fcbench.runs._score import Scores, score
+from fcbench.runs._score import score
+from fcbench.runs._scores import Scores
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -43,7 +43,7 @@ RECORDED_PACKAGES = (
 
 # What must not change between the two halves of a run.
 # (The batch size changes what bfloat16 computes.)
-IDENTITY = ("suite", "format", "prompt", "decoding", "model", "seed", "batch_size")
+IDENTITY = ("suite", "matching", "format", "prompt", "decoding", "model", "seed", "batch_size")
 
 
 def execute(plan: Plan, backend: Backend | None = None) -> Run:
@@ -126,6 +126,7 @@ def manifest_of(plan: Plan, backend: Backend, requests: Sequence[Request]) -> di
             "limit": plan.limit,
             "tags": list(plan.tags),
         },
+        "matching": msgspec.to_builtins(plan.suite.matching),
         "format": {"name": plan.format, "grammar_sha256": grammar_sha256(plan.format)},
         "prompt": {
             "mode": plan.prompt,

@@ -11,6 +11,7 @@ import msgspec
 from fcbench import registry
 from fcbench.errors import UsageError, nearest
 from fcbench.formats import grammar_of
+from fcbench.matching import check_matching
 from fcbench.prompts import check_file, few_shot
 from fcbench.suite import Suite, load_suite
 from fcbench.types import DecodeMode
@@ -145,6 +146,7 @@ def _check(made: Plan) -> None:
         raise UsageError(
             f"no such decoding: {made.decode}", hint=nearest(made.decode, DECODE_MODES)
         )
+    check_matching(made.suite.matching)
     if made.format != "auto":
         grammar_of(made.format)
     if made.prompt_file is None:

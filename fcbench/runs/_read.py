@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -11,7 +12,12 @@ from fcbench.runs._folder import RunFolder
 from fcbench.runs._generate import latest
 from fcbench.runs._plan import select
 from fcbench.suite import load_suite
-from fcbench.types import Run
+from fcbench.types import Matching, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fcbench.types import Json
 
 
 class _Described(msgspec.Struct):
@@ -42,3 +48,11 @@ def read_run(path: str | Path) -> Run:
         )
     cases = select(suite, described.tags, described.limit)
     return Run(manifest, cases, latest(folder.samples()), str(folder.path))
+
+
+def matching_of(manifest: Mapping[str, Json]) -> Matching:
+    """Return when a call counts as right in a run. RunError if its manifest says it wrongly."""
+    try:
+        return msgspec.convert(manifest.get("matching", {}), Matching)
+    except msgspec.ValidationError as error:
+        raise RunError(f"run.json: $.matching: {error}") from error

@@ -12,7 +12,7 @@ import msgspec
 from fcbench.errors import SuiteError, UsageError, nearest
 from fcbench.paths import data_folder
 from fcbench.suite import _rows
-from fcbench.types import Case, Record
+from fcbench.types import Case, Matching, Record
 
 HUB_PREFIX = "hf:"
 SCHEMAS = ("", "fcbench", "mobile-actions")
@@ -22,7 +22,7 @@ class Suite(Record, frozen=True):
     """The cases of one suite, with the SHA-256 of the file they came from.
 
     `training` is the file that few-shot examples are drawn from, or None. `source` is what
-    load_suite was given, so that a run can name it.
+    load_suite was given, so that a run can name it. `matching` is when a call counts as right.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Suite(Record, frozen=True):
     training: Path | None = None
     schema: str = ""
     ordered: bool | None = None
+    matching: Matching = Matching()
 
     def training_cases(self) -> list[Case]:
         """Return the cases of the training file. SuiteError if there is none."""
@@ -57,6 +58,9 @@ class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
     train: str | None = None
     train_sha256: str | None = None
     ordered: bool | None = None
+    matcher: str = "exact"
+    normalise: list[str] = []
+    schema_defaults: bool = False
 
 
 def suite_names() -> list[str]:
@@ -121,6 +125,7 @@ def _from_folder(folder: Path, source: str) -> Suite:
         training=training,
         schema=manifest.schema,
         ordered=manifest.ordered,
+        matching=Matching(manifest.matcher, tuple(manifest.normalise), manifest.schema_defaults),
     )
 
 

@@ -11,7 +11,8 @@ from fcbench import Call, Case, Parse, Sample, Tool
 from fcbench.errors import UsageError
 from fcbench.matching import judge
 from fcbench.matching._assignment import assign
-from fcbench.matching.exact import equal
+from fcbench.matching._values import equal
+from fcbench.types import Matching
 
 
 def verdict(expected, called, *, ordered=False):
@@ -116,7 +117,7 @@ def test_native_calls_say_nothing_about_syntax():
 
 def test_an_unknown_matcher_names_the_nearest():
     with pytest.raises(UsageError, match="did you mean exact"):
-        judge(Case("a", [], [], [[]]), Sample("a"), Parse("abstained"), "exakt")
+        judge(Case("a", [], [], [[f1]]), Sample("a"), Parse("abstained"), Matching("exakt"))
 
 
 sizes = st.tuples(st.integers(0, 5), st.integers(0, 5))

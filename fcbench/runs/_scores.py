@@ -1,0 +1,132 @@
+"""The numbers of one run, and the verdicts that they come from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fcbench.errors import RunError, UsageError, nearest
+from fcbench.metrics import metric
+from fcbench.runs._estimate import describe, estimate
+from fcbench.runs._reason import outcome_of, reason, shorten
+from fcbench.stats import Estimate
+from fcbench.types import Json, Matching, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from fcbench.stats import IntervalMethod
+
+SHOWN_FAILURES = 5
+
+
+class Scores(msgspec.Struct, frozen=True):
+    """The numbers of one run, and the verdicts that they come from.
+
+    `metrics` maps each metric to its estimate; one over no case has value None. `by_tag` holds
+    the same for the cases of each tag. `outcomes` counts what the turns were: calls, abstained,
+    each kind of failure, and error. `n_errors` counts samples without an answer, which are in no
+    metric: the machinery failed there, not the model. `passes` holds pass@k and pass^k by name
+    where each case was asked more than once.
+    """
+
+    suite: str
+    suite_sha256: str
+    metrics: dict[str, Estimate]
+    by_tag: dict[str, dict[str, Estimate]]
+    passes: dict[str, Estimate]
+    outcomes: dict[str, int]
+    n_cases: int
+    n_errors: int
+    verdicts: list[Verdict]
+    matching: Matching = Matching()
+    manifest: dict[str, Json] = {}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row a sample: what was asked and written, why it is wrong, every metric."""
+        import pandas as pd
+
+        judged = {name: metric(name) for name, found in self.metrics.items() if found.n}
+        rows = [
+            {
+                "case_id": verdict.case.id,
+                "repeat": verdict.sample.repeat,
+                "tags": list(verdict.case.tags),
+                "text": verdict.sample.text,
+                "outcome": outcome_of(verdict),
+                "offset": _offset(verdict),
+                "reason": None if verdict.is_right else reason(verdict),
+                "error": verdict.sample.error,
+                **{
+                    name: judged[name](verdict) if name in judged else None for name in self.metrics
+                },
+            }
+            for verdict in self.verdicts
+        ]
+        return pd.DataFrame(rows)
+
+    def assert_at_least(self, interval: IntervalMethod = "wilson", **thresholds: float) -> None:
+        """Raise AssertionError unless each metric's lower bound reaches its threshold.
+
+        `interval` is "wilson", or "clopper-pearson" for bounds that never promise too much. The
+        message holds the metric, its interval, n, and the first failing cases. RunError when
+        some cases have no answer, because then the machinery failed and not the model; UsageError
+        for an unknown metric.
+        """
+        __tracebackhide__ = True  # pytest shows the caller's line, not ours
+        if self.n_errors:
+            raise RunError(
+                f"{self.n_errors} of {self.n_cases} cases have no answer: {self._first_error()}"
+            )
+        missed = self.missed(thresholds, interval)
+        if missed:
+            raise AssertionError("\n".join([*missed, *self._failing(thresholds)]))
+
+    def missed(
+        self, thresholds: Mapping[str, float], interval: IntervalMethod = "wilson"
+    ) -> list[str]:
+        """Return a line for each metric whose interval's lower bound is below its threshold."""
+        lines = []
+        for name, threshold in thresholds.items():
+            if name not in self.metrics:
+                raise UsageError(f"no such metric: {name}", hint=nearest(name, self.metrics))
+            found = self.metrics[name]
+            if found.n:  # one that is moot here stays so
+                found = estimate(name, self.verdicts, interval)
+            if found.low is None or found.low < threshold:
+                line = f"{name} {describe(found)} is not at least {threshold:g} (lower bound)"
+                reach = reachable(found.n, interval)
+                unreachable = f"; {found.n} cases cannot prove more than {reach:.1%}"
+                lines.append(line + (unreachable if reach < threshold else ""))
+        return lines
+
+    def _first_error(self) -> str:
+        return next(
+            f"{v.case.id}: {v.sample.error}" for v in self.verdicts if v.sample.error is not None
+        )
+
+    def _failing(self, thresholds: Mapping[str, float]) -> list[str]:
+        """Return lines on the first cases that score 0 in one of the metrics."""
+        judged = [metric(name) for name in thresholds]
+        lines = [
+            f"  {v.case.id}: {reason(v)}\n    got: {shorten(v.sample.text)!r}"
+            for v in self.verdicts
+            if any(function(v) == 0 for function in judged)
+        ]
+        rest = len(lines) - SHOWN_FAILURES
+        return lines[:SHOWN_FAILURES] + ([f"  … and {rest} more"] if rest > 0 else [])
+
+
+def reachable(n: int, interval: IntervalMethod) -> float:
+    """Return the lower bound of n right answers of n."""
+    from fcbench.stats import clustered
+
+    return clustered([[1.0]] * n, method=interval).low or 0.0
+
+
+def _offset(verdict: Verdict) -> int | None:
+    failure = verdict.parse.failure
+    return None if failure is None or verdict.sample.error is not None else failure.offset
