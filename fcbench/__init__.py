@@ -13,21 +13,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fcbench.errors import FcbenchError
     from fcbench.formats import parse, render
-    from fcbench.runs import Scores, run, score
+    from fcbench.runs import Comparison, Scores, compare, run, score
     from fcbench.suite import Suite, load_suite
-    from fcbench.types import Call, Case, Parse, Run, Sample, Tool
+    from fcbench.types import Call, Case, Matching, Parse, Run, Sample, Tool, Verdict
 
 # Resolved when first used (PEP 562), so that importing fcbench imports nothing heavy.
 _HOMES = {
     "Call": "types",
     "Case": "types",
+    "Comparison": "runs",
     "FcbenchError": "errors",
+    "Matching": "types",
     "Parse": "types",
     "Run": "types",
     "Sample": "types",
     "Scores": "runs",
     "Suite": "suite",
     "Tool": "types",
+    "Verdict": "types",
+    "compare": "runs",
     "load_suite": "suite",
     "parse": "formats",
     "render": "formats",
@@ -38,13 +42,17 @@ _HOMES = {
 __all__ = [
     "Call",
     "Case",
+    "Comparison",
     "FcbenchError",
+    "Matching",
     "Parse",
     "Run",
     "Sample",
     "Scores",
     "Suite",
     "Tool",
+    "Verdict",
+    "compare",
     "load_suite",
     "parse",
     "render",

@@ -36,6 +36,16 @@ def refusals(schema: Mapping[str, Json], arguments: Mapping[str, Json]) -> list[
     return [f"{error.json_path}: {error.message}" for error in found]
 
 
+def fault(schema: Mapping[str, Json]) -> str | None:
+    """Return what is wrong with a JSON Schema, or None.
+
+    >>> fault({"required": "x"})
+    "$: not a valid schema at $.required: 'x' is not of type 'array'"
+    """
+    validator = _validator(json.dumps(schema, sort_keys=True))
+    return validator if isinstance(validator, str) else None
+
+
 @lru_cache(maxsize=4096)
 def _validator(schema: str) -> Validator | str:
     """Return the validator of a schema, or what is wrong with it."""
@@ -48,6 +58,6 @@ def _validator(schema: str) -> Validator | str:
     try:
         Draft202012Validator.check_schema(read)
     except SchemaError as error:
-        return f"$: the tool's schema is not valid at {error.json_path}: {error.message}"
+        return f"$: not a valid schema at {error.json_path}: {error.message}"
     # An empty registry: a schema never makes fcbench reach for the network.
     return Draft202012Validator(read, registry=Registry())

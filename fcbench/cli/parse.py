@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcbench.cli import MISSED, OK
+from fcbench.text import visible, width
 
 if TYPE_CHECKING:
     import argparse
@@ -84,7 +85,7 @@ def _as_json(parsed: Parse) -> str:
 def _as_text(text: str, parsed: Parse) -> str:
     lines: list[str] = [parsed.outcome]
     lines += [
-        _visible(f"  {call.name} {json.dumps(call.arguments, ensure_ascii=False)}")
+        visible(f"  {call.name} {json.dumps(call.arguments, ensure_ascii=False)}")
         for call in parsed.calls
     ]
     lines += [f"  repaired: {repair}" for repair in parsed.repairs]
@@ -95,28 +96,15 @@ def _as_text(text: str, parsed: Parse) -> str:
 
 def _caret(text: str, failure: Failure) -> list[str]:
     """Draw the text around the failure with a caret under the offending character."""
-    before = _visible(text[max(0, failure.offset - CONTEXT) : failure.offset])
-    after = _visible(text[failure.offset : failure.offset + CONTEXT])
+    before = visible(text[max(0, failure.offset - CONTEXT) : failure.offset])
+    after = visible(text[failure.offset : failure.offset + CONTEXT])
     left = "…" if failure.offset > CONTEXT else ""
     right = "…" if failure.offset + CONTEXT < len(text) else ""
     return [
         f"  {left}{before}{after}{right}",
-        f"  {' ' * _width(left + before)}^",
+        f"  {' ' * width(left + before)}^",
         f"  {failure.kind} at character {failure.offset} (byte {failure.byte_offset})",
         f"  expected: {failure.expected}",
-        f"  found:    {_visible(failure.found)}",
+        f"  found:    {visible(failure.found)}",
         f"  hint:     {failure.hint}",
     ]
-
-
-def _visible(text: str) -> str:
-    """Return a text in which nothing moves the cursor: controls and bidi marks are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _width(text: str) -> int:
-    """Return the columns of a terminal that a text takes: wide characters two, combining none."""
-    import unicodedata
-
-    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
-    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
-    from fcbench.cli._options import threshold
+    from fcbench.cli._options import add_gate
 
     which = parser.add_argument_group("what to run (one row for each combination)")
     which.add_argument(
@@ -76,14 +76,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("results")
     where.add_argument("--results", default="results", metavar="DIR", help="default: results/")
     where.add_argument("--resume", action="store_true", help="go on with an interrupted run")
-    where.add_argument(
-        "--fail-under",
-        action="append",
-        default=[],
-        type=threshold,
-        metavar="METRIC=X",
-        help="exit 1 unless the lower bound of the metric's interval reaches X in every row",
-    )
+    add_gate(where)
     where.add_argument("--json", action="store_true", help="print rows as JSON")
 
 
@@ -103,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     stored, left_out = leaderboard.read_rows(results)
     leaderboard.write(stored, results)
     sys.stderr.writelines(f"left out of the leaderboard: {line}\n" for line in left_out)
-    return _verdict(scored, dict(args.fail_under))
+    return _verdict(scored, args)
 
 
 def _runs(args: argparse.Namespace) -> Iterator[Run]:
@@ -143,16 +136,13 @@ def _plans(args: argparse.Namespace, model: str) -> Iterator[Plan]:
             )  # fmt: skip
 
 
-def _label(scores: Scores) -> str:
-    model, prompt = scores.manifest["model"]["name"], scores.manifest["prompt"]
-    return f"{model}, {prompt['mode']}{'+' + str(prompt['few_shot']) if prompt['few_shot'] else ''}"
-
-
-def _verdict(scored: list[Scores], thresholds: dict[str, float]) -> int:
+def _verdict(scored: list[Scores], args: argparse.Namespace) -> int:
     """Say on stderr what went wrong and return the exit code."""
     n_errors = sum(scores.n_errors for scores in scored)
     missed = [
-        f"{_label(scores)}: {line}" for scores in scored for line in scores.missed(thresholds)
+        f"{scores.label}: {line}"
+        for scores in scored
+        for line in scores.missed(dict(args.fail_under), args.interval)
     ]
     for line in missed:
         sys.stderr.write(f"missed: {line}\n")

@@ -16,30 +16,22 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
-    from fcbench.cli._options import threshold
+    from fcbench.cli._options import add_gate, add_matching
 
     parser.add_argument("run", help="a run's folder, or JSON lines of {id, text}")
-    parser.add_argument("--suite", help="judge by this suite (needed for JSON lines)")
-    parser.add_argument("--format", help="wire format: a name, or a grammar variant's path")
-    parser.add_argument("--matcher", default="exact", help="default: exact")
-    parser.add_argument(
-        "--fail-under",
-        action="append",
-        default=[],
-        type=threshold,
-        metavar="METRIC=X",
-        help="exit 1 unless the lower bound of the metric's interval reaches X",
-    )
+    add_matching(parser)
+    add_gate(parser)
     parser.add_argument("--json", action="store_true", help="print the scores as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Score and print."""
+    from fcbench.cli._options import matching_of
     from fcbench.runs import score
 
-    scores = score(args.run, args.suite, args.format, args.matcher)
+    scores = score(args.run, args.suite, args.format, **matching_of(args))
     sys.stdout.write(_as_json(scores) if args.json else _as_text(scores))
-    missed = scores.missed(dict(args.fail_under))
+    missed = scores.missed(dict(args.fail_under), args.interval)
     sys.stderr.writelines(f"missed: {line}\n" for line in missed)
     if scores.n_errors:
         sys.stderr.write(f"{scores.n_errors} of {scores.n_cases} cases have no answer\n")
@@ -48,19 +40,36 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _as_text(scores: Scores) -> str:
+    """Return every metric over all cases, and those of the leaderboard by tag."""
     from tabulate import tabulate
 
-    from fcbench.report.leaderboard import cell
+    from fcbench.metrics import unit_of
+    from fcbench.report.leaderboard import SHOWN, cell, quantity, rules_label
 
-    names = list(scores.metrics)
-    groups = {"all": scores.metrics, **scores.by_tag}
-    body = [[tag, *(cell(found[name]) for name in names)] for tag, found in groups.items()]
-    table = tabulate(body, ["cases", *(n.replace("_", " ") for n in names)], disable_numparse=True)
+    overall = [
+        [_words(name), cell(found) if unit_of(name) is None else quantity(name, found)]
+        for name, found in [*scores.metrics.items()]
+    ]
+    overall += [[name, cell(found)] for name, found in scores.passes.items()]
+    by_tag = [[tag, *(cell(found[name]) for name in SHOWN)] for tag, found in scores.by_tag.items()]
+    rules = rules_label(scores.matching)
     outcomes = ", ".join(f"{kind} {n}" for kind, n in scores.outcomes.items())
-    return f"{scores.suite}, {scores.n_cases} cases\n\n{table}\n\nturns: {outcomes}\n"
+    parts = [
+        f"{scores.suite}, {scores.n_cases} cases{f' ({rules})' if rules else ''}",
+        tabulate(overall, ["metric", "per cent [95 % interval] of n cases"], disable_numparse=True),
+        tabulate(by_tag, ["tag", *map(_words, SHOWN)], disable_numparse=True) if by_tag else "",
+        f"turns: {outcomes}",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _as_json(scores: Scores) -> str:
+    import msgspec
+
     plain = {
         "suite": scores.suite,
         "n_cases": scores.n_cases,
@@ -70,6 +79,8 @@ def _as_json(scores: Scores) -> str:
             tag: {name: e._asdict() for name, e in found.items()}
             for tag, found in scores.by_tag.items()
         },
+        "passes": {name: e._asdict() for name, e in scores.passes.items()},
         "outcomes": scores.outcomes,
+        "matching": msgspec.to_builtins(scores.matching),
     }
     return json.dumps(plain, indent=2) + "\n"

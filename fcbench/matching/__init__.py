@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Match(NamedTuple):
-    """Whether the names, and the whole calls, are those of an accepted answer; None: nobody knows."""
+    """Whether names, and whole calls, are those of an accepted answer; None: nobody knows."""
 
     name: bool | None
     arguments: bool | None

@@ -21,10 +21,11 @@ def _datetime(text: str) -> str:
     >>> _datetime("2026-01-20")
     '2026-01-20'
     """
-    if ":" not in text and "T" not in text:
+    written = text.upper()  # RFC 3339 also has t and z
+    if ":" not in written and "T" not in written:
         return text
     try:
-        read = datetime.fromisoformat(text)
+        read = datetime.fromisoformat(written)
     except ValueError:
         return text
     return (read if read.tzinfo is None else read.astimezone(UTC)).isoformat()

@@ -21,10 +21,10 @@ def schema_valid(verdict: Verdict) -> float | None:
     schema does not name is allowed unless it says additionalProperties: false. A schema that is
     none allows nothing.
 
-    >>> schema = {"properties": {"x": {"type": "integer"}}, "required": ["x"]}
-    >>> schema_valid(verdict_of(expected=call("f", x=1), called=call("f", x=2), parameters=schema))
+    >>> schema, right = {"properties": {"x": {"type": "integer"}}}, call("f", x=1)
+    >>> schema_valid(verdict_of(expected=right, called=call("f", x=2), parameters=schema))
     1.0
-    >>> schema_valid(verdict_of(expected=call("f", x=1), called=call("f", x="1"), parameters=schema))
+    >>> schema_valid(verdict_of(expected=right, called=call("f", x="1"), parameters=schema))
     0.0
     """
     if not verdict.case.expects_call or verdict.sample.error is not None:

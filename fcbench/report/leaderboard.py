@@ -1,6 +1,7 @@
 """One row a run, one table a suite: printed, and written as Markdown, CSV and JSON.
 
-Runs over different cases (another suite hash, another selection) never share a table.
+Runs over different cases (another suite hash, another selection), and runs judged by different
+rules, never share a table.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fcbench.errors import FcbenchError, RunError
-from fcbench.metrics import HEADLINE
+from fcbench.metrics import HEADLINE, unit_of
 from fcbench.runs import read_run, score
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from fcbench.runs import Scores
     from fcbench.stats import Estimate
-    from fcbench.types import Json
+    from fcbench.types import Json, Matching
 
 MARKERS = ("<!-- leaderboard: begin -->", "<!-- leaderboard: end -->")
 DEFAULT_MAX_NEW_TOKENS, DEFAULT_FORMAT = 256, "functiongemma"
@@ -36,6 +37,7 @@ class Row(msgspec.Struct, frozen=True):
     suite: str
     suite_sha256: str
     selection: str
+    rules: str
     model: str
     prompt: str
     n_cases: int
@@ -69,6 +71,7 @@ def row_of(run: str, scores: Scores, seconds: Sequence[float]) -> Row:
         suite=suite["name"],
         suite_sha256=suite["sha256"],
         selection=", ".join(chosen),
+        rules=rules_label(scores.matching),
         model=model_label(model),
         prompt=shown_prompt,
         n_cases=scores.n_cases,
@@ -78,6 +81,14 @@ def row_of(run: str, scores: Scores, seconds: Sequence[float]) -> Row:
         seconds_per_case=sum(seconds) / len(seconds) if seconds else None,
         started_at=manifest["started_at"],
     )
+
+
+def rules_label(matching: Matching) -> str:
+    """Return how calls were matched, where that is not the default."""
+    rules = [f"matcher {matching.matcher}"] if matching.matcher != "exact" else []
+    rules += [f"{name} overlooked" for name in matching.normalise]
+    rules += ["schema defaults equal absence"] if matching.schema_defaults else []
+    return ", ".join(rules)
 
 
 def model_label(model: dict[str, Json]) -> str:
@@ -105,7 +116,7 @@ def read_rows(results: Path) -> tuple[list[Row], list[str]]:
         except FcbenchError as error:
             left_out.append(error.message)
             continue
-        kind = (row.suite_sha256, row.selection, row.model, row.prompt)
+        kind = (row.suite_sha256, row.selection, row.rules, row.model, row.prompt)
         if kind not in newest or _rank_of_run(newest[kind]) <= _rank_of_run(row):
             newest[kind] = row
     if not newest:
@@ -123,12 +134,14 @@ def _rank_of_run(row: Row) -> tuple[bool, str]:
 
 def tables(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """Return the rows of each table by its title, best argument_exact_match first."""
-    grouped: dict[tuple[str, str, str], list[Row]] = {}
+    grouped: dict[tuple[str, str, str, str], list[Row]] = {}
     for row in rows:
-        grouped.setdefault((row.suite, row.selection, row.suite_sha256), []).append(row)
+        kind = row.suite, row.selection, row.rules, row.suite_sha256
+        grouped.setdefault(kind, []).append(row)
     titled = {}
-    for (suite, selection, sha256), members in sorted(grouped.items()):
-        title = f"{suite} ({selection})" if selection else suite
+    for (suite, selection, rules, sha256), members in sorted(grouped.items()):
+        chosen = "; ".join(part for part in (selection, rules) if part)
+        title = f"{suite} ({chosen})" if chosen else suite
         titled[f"{title}, SHA-256 {sha256[:12]}"] = sorted(members, key=_rank)
     return titled
 
@@ -198,6 +211,14 @@ def cell(estimate: Estimate) -> str:
     return f"{_percent(estimate.value)} [{bounds}] of {estimate.n}"
 
 
+def quantity(name: str, estimate: Estimate) -> str:
+    """Return the mean of a metric that is no share, with its unit."""
+    if estimate.value is None:
+        return "—"
+    bounds = "" if estimate.low is None else f" [{estimate.low:.3g}–{estimate.high:.3g}]"
+    return f"{estimate.value:.3g}{bounds} {unit_of(name)}, {estimate.n} cases"
+
+
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}".removesuffix(".0")
 
@@ -248,6 +269,7 @@ def as_csv(rows: Iterable[Row]) -> str:
         "suite",
         "suite_sha256",
         "selection",
+        "rules",
         "model",
         "prompt",
         "run",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
+from fcbench.runs._compare import Comparison, Flip, Side, compare, compare_all
 from fcbench.runs._folder import make_folder
 from fcbench.runs._generate import execute
 from fcbench.runs._plan import Options, Plan, plan
@@ -18,9 +19,14 @@ if TYPE_CHECKING:
     from fcbench.types import DecodeMode, Run
 
 __all__ = [
+    "Comparison",
+    "Flip",
     "Options",
     "Plan",
     "Scores",
+    "Side",
+    "compare",
+    "compare_all",
     "execute",
     "make_folder",
     "plan",

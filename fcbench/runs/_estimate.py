@@ -10,13 +10,11 @@ from fcbench.stats import clustered, mean, pass_at_k, pass_hat_k
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from fcbench.stats import Estimate, IntervalMethod
+    from fcbench.stats import Estimate, Method
     from fcbench.types import Verdict
 
 
-def estimate(
-    name: str, verdicts: Iterable[Verdict], interval: IntervalMethod = "wilson"
-) -> Estimate:
+def estimate(name: str, verdicts: Iterable[Verdict], interval: Method = "wilson") -> Estimate:
     """Return a metric over the verdicts; the repeats of a case are one cluster."""
     function = metric(name)
     return _estimate(name, ((v.case.id, function(v)) for v in verdicts), interval)
@@ -25,7 +23,7 @@ def estimate(
 def estimates(
     verdicts: Sequence[Verdict], tags: Iterable[str], moot: Collection[str]
 ) -> tuple[dict[str, Estimate], dict[str, dict[str, Estimate]]]:
-    """Return every metric over the verdicts, and over those of each tag; a moot one is over none."""
+    """Return every metric over the verdicts and over those of each tag; moot ones over none."""
     overall: dict[str, Estimate] = {}
     by_tag: dict[str, dict[str, Estimate]] = {tag: {} for tag in tags}
     for name in metric_names():
@@ -39,7 +37,7 @@ def estimates(
 
 
 def _estimate(
-    name: str, values: Iterable[tuple[str, float | None]], interval: IntervalMethod = "wilson"
+    name: str, values: Iterable[tuple[str, float | None]], interval: Method = "wilson"
 ) -> Estimate:
     clusters: dict[str, list[float]] = {}
     for case_id, value in values:

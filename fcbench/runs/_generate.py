@@ -115,6 +115,7 @@ def _requests(plan: Plan, backend: Backend) -> list[Request]:
 
 def manifest_of(plan: Plan, backend: Backend, requests: Sequence[Request]) -> dict[str, Json]:
     """Return what is needed to know what a run was, and to repeat it."""
+    matching = plan.suite.matching
     return {
         "log_version": 1,
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -126,7 +127,7 @@ def manifest_of(plan: Plan, backend: Backend, requests: Sequence[Request]) -> di
             "limit": plan.limit,
             "tags": list(plan.tags),
         },
-        "matching": msgspec.to_builtins(plan.suite.matching),
+        "matching": {**msgspec.structs.asdict(matching), "normalise": list(matching.normalise)},
         "format": {"name": plan.format, "grammar_sha256": grammar_sha256(plan.format)},
         "prompt": {
             "mode": plan.prompt,

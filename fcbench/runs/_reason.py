@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fcbench.text import shorten
+
 if TYPE_CHECKING:
     from fcbench.types import CallPair, Json, Verdict
 
@@ -51,8 +53,3 @@ def _show(value: Json) -> str:
         return shorten(repr(value))
     except ValueError:  # CPython does not print integers of more than 4,300 digits
         return "a number too long to show"
-
-
-def shorten(text: str, length: int = 160) -> str:
-    """Return a text cut to a length, with … where something is missing."""
-    return text if len(text) <= length else text[: length - 1] + "…"

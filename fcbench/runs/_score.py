@@ -44,6 +44,7 @@ def score(  # noqa: PLR0913  the public name; all but the first are seldom given
     suite: str | Path | Suite | None = None,
     format: str | None = None,
     matcher: str | None = None,
+    *,
     normalise: Sequence[str] | None = None,
     schema_defaults: bool | None = None,
 ) -> Scores:

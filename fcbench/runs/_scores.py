@@ -9,8 +9,9 @@ import msgspec
 from fcbench.errors import RunError, UsageError, nearest
 from fcbench.metrics import metric
 from fcbench.runs._estimate import describe, estimate
-from fcbench.runs._reason import outcome_of, reason, shorten
-from fcbench.stats import Estimate
+from fcbench.runs._reason import outcome_of, reason
+from fcbench.stats import Estimate  # noqa: TC001  pydoc and typing.get_type_hints want it
+from fcbench.text import shorten
 from fcbench.types import Json, Matching, Verdict
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from fcbench.stats import IntervalMethod
+    from fcbench.stats import Method
 
 SHOWN_FAILURES = 5
 
@@ -45,6 +46,15 @@ class Scores(msgspec.Struct, frozen=True):
     matching: Matching = Matching()
     manifest: dict[str, Json] = {}
 
+    @property
+    def label(self) -> str:
+        """The model and the prompt, or "outputs" for outputs made elsewhere."""
+        if not self.manifest:
+            return "outputs"
+        prompt = self.manifest["prompt"]
+        examples = f"+{prompt['few_shot']}" if prompt["few_shot"] else ""
+        return f"{self.manifest['model']['name']}, {prompt['mode']}{examples}"
+
     def to_pandas(self) -> pd.DataFrame:
         """Return one row a sample: what was asked and written, why it is wrong, every metric."""
         import pandas as pd
@@ -68,7 +78,7 @@ class Scores(msgspec.Struct, frozen=True):
         ]
         return pd.DataFrame(rows)
 
-    def assert_at_least(self, interval: IntervalMethod = "wilson", **thresholds: float) -> None:
+    def assert_at_least(self, interval: Method = "wilson", **thresholds: float) -> None:
         """Raise AssertionError unless each metric's lower bound reaches its threshold.
 
         `interval` is "wilson", or "clopper-pearson" for bounds that never promise too much. The
@@ -85,9 +95,7 @@ class Scores(msgspec.Struct, frozen=True):
         if missed:
             raise AssertionError("\n".join([*missed, *self._failing(thresholds)]))
 
-    def missed(
-        self, thresholds: Mapping[str, float], interval: IntervalMethod = "wilson"
-    ) -> list[str]:
+    def missed(self, thresholds: Mapping[str, float], interval: Method = "wilson") -> list[str]:
         """Return a line for each metric whose interval's lower bound is below its threshold."""
         lines = []
         for name, threshold in thresholds.items():
@@ -120,7 +128,7 @@ class Scores(msgspec.Struct, frozen=True):
         return lines[:SHOWN_FAILURES] + ([f"  … and {rest} more"] if rest > 0 else [])
 
 
-def reachable(n: int, interval: IntervalMethod) -> float:
+def reachable(n: int, interval: Method) -> float:
     """Return the lower bound of n right answers of n."""
     from fcbench.stats import clustered
 

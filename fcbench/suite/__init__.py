@@ -46,6 +46,11 @@ class Suite(Record, frozen=True):
         return _rows.read(self.training, _rows.Reading("train", self.schema, self.ordered))
 
 
+def read_training(path: Path, suite: Suite) -> list[Case]:
+    """Return the training cases of a file, read as the suite's own are. SuiteError if it cannot."""
+    return msgspec.structs.replace(suite, training=path).training_cases()
+
+
 class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
     """What suite.toml may hold."""
 

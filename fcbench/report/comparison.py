@@ -1,0 +1,146 @@
+"""Comparisons of runs for people: tables, tests and the cases that flipped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fcbench.metrics import unit_of
+from fcbench.report.leaderboard import cell
+from fcbench.text import shorten, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fcbench.runs import Comparison, Side
+
+Pairs = dict[tuple[int, int], "Comparison"]
+
+SHOWN_TEXT = 400
+
+
+def as_text(names: Sequence[str], found: Mapping[str, Pairs], n_flips: int) -> str:
+    """Return the comparison of runs, by metric and pair; the flips are those of the first metric.
+
+    `n_flips` is how many flipped cases are shown of each pair.
+    """
+    letters = [_letter(i) for i in range(len(names))]
+    width = max(map(len, letters))
+    parts = [
+        "\n".join(
+            f"{letter:{width}}  {visible(name)}"
+            for letter, name in zip(letters, names, strict=True)
+        )
+    ]
+    for metric, pairs in found.items():
+        parts += [_metric(metric, pairs, letters)]
+    for pair, comparison in next(iter(found.values())).items():
+        a, b = (letters[i] for i in pair)
+        parts += [_flips(a, b, comparison, n_flips)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _letter(index: int) -> str:
+    return chr(ord("A") + index) if index < 26 else f"R{index + 1}"  # noqa: PLR2004  letters
+
+
+def _metric(metric: str, pairs: Pairs, letters: Sequence[str]) -> str:
+    from tabulate import tabulate
+
+    several = len(pairs) > 1
+    head = ["pair", "n", "first", "second", "difference", "p", *(["p, Holm"] if several else [])]
+    body = []
+    for (i, j), c in pairs.items():
+        row = [
+            f"{letters[i]}, {letters[j]}",
+            str(c.n),
+            cell(c.a) if unit_of(metric) is None else _amount(c.a.value),
+            cell(c.b) if unit_of(metric) is None else _amount(c.b.value),
+            _difference(c),
+            _p(c.p_value),
+            *([_p(c.p_adjusted)] if several else []),
+        ]
+        body.append(row)
+    title = metric.replace("_", " ")
+    table = tabulate(body, head, disable_numparse=True)
+    notes = [line for pair, c in pairs.items() for line in _notes(pair, c, letters)]
+    return "\n".join([title, "", table, *(["", *notes] if notes else [])])
+
+
+def _notes(pair: tuple[int, int], c: Comparison, letters: Sequence[str]) -> list[str]:
+    """Return the 2x2 table of a pair, what n could have shown, and what was left out."""
+    from tabulate import tabulate
+
+    a, b = (letters[i] for i in pair)
+    if not c.n:
+        return [f"{a}, {b}: no case has a value in both"]
+    lines = []
+    if c.table is not None:
+        t = c.table
+        square = [
+            [f"{a} yes", t.both, t.only_a],
+            [f"{a} no", t.only_b, t.neither],
+        ]
+        lines += tabulate(square, ["", f"{b} yes", f"{b} no"]).splitlines()
+        lines += [_power(c)]
+    if c.n_left_out:
+        failed = f", {c.n_errors} of them errors" if c.n_errors else ""
+        lines += [f"{c.n_left_out} cases are not in this comparison{failed}"]
+    return [*lines, ""]
+
+
+def _power(c: Comparison) -> str:
+    if c.smallest_significant is None:
+        return f"{c.n} cases are too few to show any difference at the 5 % level"
+    least = (
+        f"the least difference that {c.n} cases can show at 5 %: {_points(c.smallest_significant)}"
+    )
+    if c.detectable is None:
+        return least
+    return f"{least}; with 80 % power and as many flips: {_points(c.detectable)}"
+
+
+def _difference(c: Comparison) -> str:
+    d = c.difference
+    if d.value is None:
+        return "—"
+    if d.low is None or d.high is None:
+        return f"{d.value:+.3g}"
+    if unit_of(c.metric) is not None:
+        return f"{d.value:+.3g} [{d.low:+.3g}, {d.high:+.3g}]"
+    low, high = (f"{100 * bound:+.1f}" for bound in (d.low, d.high))
+    return f"{100 * d.value:+.1f} points [{low}, {high}]"
+
+
+def _amount(value: float | None) -> str:
+    return "—" if value is None else f"{value:.3g}"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.1f} points"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "—"
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"  # noqa: PLR2004  three digits
+
+
+def _flips(a: str, b: str, comparison: Comparison, n_flips: int) -> str:
+    flips = comparison.flips
+    if not flips or not n_flips:
+        return ""
+    title = f"{a}, {b}: {len(flips)} flipped cases of {comparison.metric.replace('_', ' ')}"
+    lines = [title]
+    for flip in flips[:n_flips]:
+        lines += ["", f"  {visible(flip.case_id)}", *_side(a, flip.a), *_side(b, flip.b)]
+    if len(flips) > n_flips:
+        lines += ["", f"  … and {len(flips) - n_flips} more (--flips {len(flips)})"]
+    return "\n".join(lines)
+
+
+def _side(letter: str, side: Side) -> list[str]:
+    why = "right" if side.reason is None else visible(side.reason)
+    return [
+        f"    {letter} {side.value:g}: {why}",
+        f"      {visible(shorten(side.text, SHOWN_TEXT))}",
+    ]

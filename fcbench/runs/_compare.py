@@ -1,0 +1,208 @@
+"""Two runs over the same cases: what differs, and whether that is more than chance."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fcbench.errors import UsageError
+from fcbench.metrics import metric as metric_of
+from fcbench.metrics import unit_of
+from fcbench.runs._reason import outcome_of, reason
+from fcbench.stats import (
+    Estimate,
+    clustered,
+    detectable_difference,
+    holm,
+    mean,
+    paired_bootstrap,
+    sign_flip,
+    smallest_significant,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fcbench.runs._scores import Scores
+    from fcbench.types import Verdict
+
+DEFAULT_METRIC = "argument_exact_match"
+
+
+class Side(msgspec.Struct, frozen=True):
+    """What one run did with a case, in its first repeat."""
+
+    value: float
+    outcome: str
+    reason: str | None
+    text: str
+
+
+class Flip(msgspec.Struct, frozen=True):
+    """A case that the two runs do not score the same."""
+
+    case_id: str
+    a: Side
+    b: Side
+
+
+class Table(msgspec.Struct, frozen=True):
+    """How many cases both runs, only one, or none of them got right."""
+
+    both: int
+    only_a: int
+    only_b: int
+    neither: int
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """One metric in two runs, a and b, over the n cases where both have a value.
+
+    `difference` is b - a with its 95 % paired bootstrap interval, cases resampled. `p_value` is
+    two-sided: of the exact McNemar test where each case is right or wrong, else of a sign-flip
+    permutation test over the cases' differences; `p_adjusted` is Holm's over all pairs that were
+    compared at once. `table` is None where values are not just 0 and 1.
+
+    `smallest_significant` is the least difference that n cases can show at 5 %, with every flip
+    one way; `detectable` the true difference that they show with 80 % power when as large a share
+    of cases flips as did here. Both are None where values are not just 0 and 1, or n is too small
+    for any. `n_left_out` counts cases that the metric is over in one run or none, and
+    `n_errors` those of them where a machinery failed.
+    """
+
+    metric: str
+    a: Estimate
+    b: Estimate
+    n: int
+    n_left_out: int
+    n_errors: int
+    difference: Estimate
+    p_value: float | None
+    p_adjusted: float | None
+    table: Table | None
+    smallest_significant: float | None
+    detectable: float | None
+    flips: list[Flip]
+
+
+def compare(scores_a: Scores, scores_b: Scores, metric: str = DEFAULT_METRIC) -> Comparison:
+    """Return how one metric differs between two runs over the same cases.
+
+    UsageError for runs over other cases or judged by other rules, and for an unknown metric.
+    """
+    _refuse_other_cases(scores_a, scores_b)
+    first, second = _by_case(scores_a, metric), _by_case(scores_b, metric)
+    shared = [case_id for case_id in first if case_id in second]
+    a, b = ({c: fmean(values[c]) for c in shared} for values in (first, second))
+    differences = [b[case_id] - a[case_id] for case_id in shared]
+    table = _table(a, b) if _is_binary([*a.values(), *b.values()]) else None
+    flipped = [case_id for case_id, d in zip(shared, differences, strict=True) if d]
+    n = len(shared)
+    p_value = sign_flip(differences) if n else None
+    estimate = clustered if unit_of(metric) is None else mean
+    failed = {v.case.id for s in (scores_a, scores_b) for v in s.verdicts if v.sample.error}
+    return Comparison(
+        metric=metric,
+        a=estimate([first[case_id] for case_id in shared]),
+        b=estimate([second[case_id] for case_id in shared]),
+        n=n,
+        n_left_out=len({v.case.id for v in scores_a.verdicts}) - n,
+        n_errors=len(failed - set(shared)),
+        difference=_difference(differences, metric),
+        p_value=p_value,
+        p_adjusted=p_value,
+        table=table,
+        smallest_significant=smallest_significant(n) if table and n else None,
+        detectable=detectable_difference(n, len(flipped) / n) if table and n else None,
+        flips=_flips(scores_a, scores_b, flipped, (a, b)),
+    )
+
+
+def compare_all(
+    scores: Sequence[Scores], metric: str = DEFAULT_METRIC
+) -> dict[tuple[int, int], Comparison]:
+    """Return the comparison of each pair of runs, by index, with Holm's adjusted p values."""
+    pairs = list(combinations(range(len(scores)), 2))
+    found = [compare(scores[i], scores[j], metric) for i, j in pairs]
+    tested = [c for c in found if c.p_value is not None]
+    adjusted = iter(holm([c.p_value for c in tested if c.p_value is not None]))
+    return {
+        pair: c if c.p_value is None else msgspec.structs.replace(c, p_adjusted=next(adjusted))
+        for pair, c in zip(pairs, found, strict=True)
+    }
+
+
+def _refuse_other_cases(a: Scores, b: Scores) -> None:
+    if a.suite_sha256 != b.suite_sha256:
+        raise UsageError(
+            f"the runs are over different suites: {a.suite} ({a.suite_sha256[:12]}) and "
+            f"{b.suite} ({b.suite_sha256[:12]})"
+        )
+    ids_a, ids_b = ({v.case.id for v in scores.verdicts} for scores in (a, b))
+    if ids_a != ids_b:
+        raise UsageError(
+            f"the runs are over different cases: {len(ids_a - ids_b)} are only in the first, "
+            f"{len(ids_b - ids_a)} only in the second",
+            hint="run both with the same --limit and --tags",
+        )
+    if a.matching != b.matching:
+        raise UsageError(
+            "the runs are judged by different rules", hint="name --matcher or --normalise for both"
+        )
+
+
+def _difference(differences: Sequence[float], metric: str) -> Estimate:
+    n = len(differences)
+    if not n:
+        return Estimate(None, None, None, 0)
+    # Equal amounts, unlike equal shares, say nothing of how much they could have differed.
+    if unit_of(metric) is not None and not any(differences):
+        return Estimate(0.0, None, None, n)
+    return Estimate(fmean(differences), *paired_bootstrap(differences), n)
+
+
+def _by_case(scores: Scores, metric: str) -> dict[str, list[float]]:
+    function = metric_of(metric)
+    values: dict[str, list[float]] = {}
+    # A metric that is moot for this run compares nothing.
+    if not scores.metrics[metric].n:
+        return values
+    for verdict in scores.verdicts:
+        value = function(verdict)
+        if value is not None:
+            values.setdefault(verdict.case.id, []).append(value)
+    return values
+
+
+def _is_binary(values: Sequence[float]) -> bool:
+    return all(value in (0, 1) for value in values)
+
+
+def _table(a: Mapping[str, float], b: Mapping[str, float]) -> Table:
+    pairs = [(a[case_id], b[case_id]) for case_id in a]
+    return Table(*(pairs.count(cell) for cell in ((1, 1), (1, 0), (0, 1), (0, 0))))
+
+
+def _flips(
+    scores_a: Scores,
+    scores_b: Scores,
+    flipped: Sequence[str],
+    values: tuple[Mapping[str, float], Mapping[str, float]],
+) -> list[Flip]:
+    a, b = values
+    first, second = _first_verdicts(scores_a), _first_verdicts(scores_b)
+    return [Flip(c, _side(first[c], a[c]), _side(second[c], b[c])) for c in flipped]
+
+
+def _first_verdicts(scores: Scores) -> dict[str, Verdict]:
+    """Return the verdict on the first sample of each case that has an answer."""
+    answered = [v for v in scores.verdicts if v.sample.error is None]
+    return {v.case.id: v for v in reversed(answered)}
+
+
+def _side(verdict: Verdict, value: float) -> Side:
+    why = None if verdict.is_right else reason(verdict)
+    return Side(value, outcome_of(verdict), why, verdict.sample.text)

@@ -1,0 +1,21 @@
+"""Texts of models, as people are shown them."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+def visible(text: str) -> str:
+    """Return a text in which nothing moves the cursor: controls and bidi marks are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def width(text: str) -> int:
+    """Return the columns of a terminal that a text takes: wide characters two, combining none."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
+
+
+def shorten(text: str, length: int = 160) -> str:
+    """Return a text cut to a length, with … where something is missing."""
+    return text if len(text) <= length else text[: length - 1] + "…"

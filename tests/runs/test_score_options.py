@@ -1,0 +1,169 @@
+"""Scores of repeated samples, under a suite's own rules, and gates."""
+
+import json
+
+import pytest
+
+import fcbench
+from fcbench.cli import main
+from fcbench.stats import clopper_pearson, wilson
+
+RIGHT = fcbench.render([fcbench.Call("show_map", {"query": "Oslo"})])
+WRONG = fcbench.render([fcbench.Call("show_map", {"query": "oslo"})])
+
+
+@pytest.fixture
+def suite(write_lines, case_row):
+    return write_lines(
+        *(case_row(id=f"c{i}", tags=["even"] if i % 2 == 0 else []) for i in range(10))
+    )
+
+
+@pytest.fixture
+def loose(tmp_path, suite):
+    """The same cases in a folder whose suite.toml overlooks case."""
+    folder = tmp_path / "loose"
+    folder.mkdir()
+    (folder / "cases.jsonl").write_bytes(suite.read_bytes())
+    (folder / "suite.toml").write_text('name = "loose"\nnormalise = ["case"]\n')
+    return folder
+
+
+def exact(scores):
+    return scores.metrics["argument_exact_match"]
+
+
+def test_a_suite_says_what_is_overlooked_and_scores_say_so_too(suite, loose):
+    answers = {f"c{i}": WRONG for i in range(10)}
+    assert exact(fcbench.score(answers, suite=suite)).value == 0
+    scores = fcbench.score(answers, suite=loose)
+    assert exact(scores).value == 1
+    assert scores.matching == fcbench.Matching(normalise=("case",))
+    assert exact(fcbench.score(answers, suite=loose, normalise=[])).value == 0
+    assert exact(fcbench.score(answers, suite=suite, normalise=["case"])).value == 1
+
+
+def test_a_run_records_its_suites_rules_and_is_scored_by_them(loose, tmp_path, monkeypatch):
+    (tmp_path / "small.py").write_text(
+        f"def answer(prompts):\n    return [{WRONG!r} for _ in prompts]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    made = fcbench.run("python:small:answer", loose, results=tmp_path / "results")
+    assert made.manifest["matching"] == {
+        "matcher": "exact",
+        "normalise": ["case"],
+        "schema_defaults": False,
+    }
+    # The rules of the day count, whatever the suite says by now.
+    (loose / "suite.toml").write_text('name = "loose"\n')
+    assert exact(fcbench.score(made.folder)).value == 1
+
+
+@pytest.mark.parametrize("line", ['normalise = ["cases"]', 'matcher = "exakt"'])
+def test_a_suite_with_rules_that_do_not_exist_is_refused_before_a_run(loose, line):
+    (loose / "suite.toml").write_text(f'name = "loose"\n{line}\n')
+    with pytest.raises(fcbench.FcbenchError, match="did you mean"):
+        fcbench.run("python:os:getcwd", loose)
+
+
+def repeated(suite, n_right, n_repeats=5):
+    rows = [
+        {"id": f"c{i}", "repeat": r, "text": RIGHT if r < n_right[i] else WRONG}
+        for i in range(10)
+        for r in range(n_repeats)
+    ]
+    return fcbench.score(rows, suite=suite)
+
+
+def test_repeats_of_a_case_are_one_cluster(suite):
+    # Each case is right always or never: fifty samples say no more than ten.
+    scores = repeated(suite, [5] * 5 + [0] * 5)
+    assert exact(scores) == wilson(5, 10)
+    # Cases that are all alike say nearly as much as fifty independent samples.
+    alike = exact(repeated(suite, [2, 3] * 5))
+    assert alike.n == 10
+    assert alike.value == 0.5
+    assert alike.high - alike.low < 0.7 * (wilson(5, 10).high - wilson(5, 10).low)
+
+
+def test_pass_at_k_and_pass_hat_k_are_unbiased_over_cases(suite):
+    scores = repeated(suite, [3] * 10)
+    # Of 5 samples 3 are right: two drawn are both wrong in 1 of 10, both right in 3 of 10.
+    assert scores.passes["pass@1"].value == pytest.approx(0.6)
+    assert scores.passes["pass@2"].value == pytest.approx(0.9)
+    assert scores.passes["pass@3"].value == pytest.approx(1.0)
+    assert scores.passes["pass^2"].value == pytest.approx(0.3)
+    assert scores.passes["pass^4"].value == 0
+    assert set(scores.passes) == {f"pass{sign}{k}" for sign in "@^" for k in range(1, 6)}
+
+
+def test_one_sample_a_case_has_no_pass_at_k(suite):
+    assert fcbench.score({"c0": RIGHT}, suite=suite).passes == {}
+
+
+def test_metrics_by_tag_are_those_of_the_tags_cases(suite):
+    scores = fcbench.score({f"c{i}": RIGHT if i % 2 else WRONG for i in range(10)}, suite=suite)
+    assert scores.by_tag["even"]["argument_exact_match"] == wilson(0, 5)
+
+
+def test_a_gate_may_ask_for_the_interval_that_never_promises_too_much(suite, tmp_path, capsys):
+    scores = fcbench.score({f"c{i}": RIGHT for i in range(10)}, suite=suite)
+    low, exact_low = wilson(10, 10).low, clopper_pearson(10, 10).low
+    between = (low + exact_low) / 2
+    assert exact_low < between < low
+    scores.assert_at_least(argument_exact_match=between)
+    with pytest.raises(AssertionError, match="10 cases cannot prove more than 69"):
+        scores.assert_at_least(argument_exact_match=between, interval="clopper-pearson")
+    path = tmp_path / "outputs.jsonl"
+    path.write_text("".join(json.dumps({"id": f"c{i}", "text": RIGHT}) + "\n" for i in range(10)))
+    command = [
+        "score",
+        str(path),
+        "--suite",
+        str(suite),
+        "--fail-under",
+        f"argument_exact_match={between}",
+    ]
+    assert main(command) == 0
+    assert main([*command, "--interval", "clopper-pearson"]) == 1
+    assert "is not at least" in capsys.readouterr().err
+
+
+def test_lenient_metrics_count_what_lenient_parsing_mends(suite):
+    scores = fcbench.score({f"c{i}": f"Sure! {RIGHT}" for i in range(10)}, suite=suite)
+    assert scores.metrics["syntax_validity"].value == exact(scores).value == 0
+    lenient = ("syntax_validity_lenient", "name_match_lenient", "argument_exact_match_lenient")
+    assert [scores.metrics[name].value for name in lenient] == [1, 1, 1]
+
+
+def test_sorted_keys_count_only_where_the_template_sorts_them(suite):
+    answers = {
+        f"c{i}": fcbench.render([fcbench.Call("show_map", {"query": "Oslo"})], "json")
+        for i in range(10)
+    }
+    assert fcbench.score(answers, suite=suite, format="json").metrics["canonical_order"].n == 0
+    assert (
+        fcbench.score({f"c{i}": RIGHT for i in range(10)}, suite=suite)
+        .metrics["canonical_order"]
+        .value
+        == 1
+    )
+
+
+def test_the_command_prints_every_metric_the_rules_and_passes(loose, tmp_path, capsys):
+    path = tmp_path / "outputs.jsonl"
+    rows = [
+        {"id": f"c{i}", "repeat": r, "text": WRONG, "output_tokens": 9}
+        for i in range(10)
+        for r in range(2)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["score", str(path), "--suite", str(loose)]) == 0
+    out = capsys.readouterr().out
+    assert "loose, 10 cases (case overlooked)" in out
+    assert "pass^2" in out
+    assert "9 [9–9] tokens" in out
+    assert main(["score", str(path), "--suite", str(loose), "--json"]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert plain["matching"]["normalise"] == ["case"]
+    assert plain["passes"]["pass@1"]["value"] == 1
