@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from fcbench import load_suite
 from fcbench.cli import main
+from fcbench.suite import suite_names
 
 VALID = "<start_function_call>call:f{a:1}<end_function_call>"
 MODEL = """
@@ -206,13 +208,19 @@ def test_parse_says_which_formats_accept_a_turn(capsys):
 
 def test_suites_lists_what_comes_with_fcbench(capsys):
     _, out, _ = run(capsys, "suites")
-    assert "mobile_actions" in out
+    assert all(name in out for name in suite_names())
     assert "MIT" in out
     _, out, _ = run(capsys, "suites", "--json")
-    assert {row["suite"]: row["cases"] for row in json.loads(out)} == {
-        "mobile_actions": 200,
-        "original_experiment": 5,
-    }
+    rows = {row["suite"]: row for row in json.loads(out)}
+    assert sorted(rows) == suite_names()
+    for name, row in rows.items():
+        suite = load_suite(name)
+        assert (row["cases"], row["sha256"], row["licence"]) == (
+            len(suite.cases),
+            suite.sha256,
+            "MIT",
+        )
+        assert row["tags"] == sorted({tag for case in suite.cases for tag in case.tags})
 
 
 # Bad input
