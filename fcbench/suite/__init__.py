@@ -12,10 +12,11 @@ import msgspec
 from fcbench.errors import SuiteError, UsageError, nearest
 from fcbench.paths import data_folder
 from fcbench.suite import _rows
+from fcbench.suite._fault import located
+from fcbench.suite._reading import Reading
 from fcbench.types import Case, Matching, Record
 
 HUB_PREFIX = "hf:"
-SCHEMAS = ("", "fcbench", "mobile-actions")
 
 
 class Suite(Record, frozen=True):
@@ -43,7 +44,7 @@ class Suite(Record, frozen=True):
                 f"suite {self.name} has no training file",
                 hint='name one in suite.toml: train = "train.jsonl"',
             )
-        return _rows.read(self.training, _rows.Reading("train", self.schema, self.ordered))
+        return _rows.read(self.training, Reading("train", self.schema, self.ordered))
 
 
 def read_training(path: Path, suite: Suite) -> list[Case]:
@@ -77,8 +78,9 @@ def load_suite(name_or_path: str | Path) -> Suite:
     """Return a suite by name, from a folder with a suite.toml, from JSON lines, or from a hub.
 
     `name_or_path` is the name of a shipped suite ("mobile_actions"), a folder, a .jsonl file, or
-    "hf:OWNER/NAME" for a Hugging Face dataset in the schema of google/mobile-actions. Lines are
-    fcbench's own cases or rows of that schema. SuiteError with file, line and JSON path for
+    "hf:OWNER/NAME" for a Hugging Face dataset in the schema of google/mobile-actions. Rows are
+    fcbench's own cases, or those of google/mobile-actions, of xLAM's function-calling-60k or of
+    OpenAI's chat fine-tuning. SuiteError with file, line and JSON path for
     anything that cannot be used, UsageError for an unknown name.
     """
     source = str(name_or_path)
@@ -105,15 +107,15 @@ def load_suite(name_or_path: str | Path) -> Suite:
 def _from_folder(folder: Path, source: str) -> Suite:
     toml = folder / "suite.toml"
     manifest = _read_manifest(toml)
-    if manifest.schema not in SCHEMAS:
+    if manifest.schema and manifest.schema not in _rows.SCHEMAS:
         raise SuiteError(
             f"{toml}: $.schema: no such schema: {manifest.schema}",
-            nearest(manifest.schema, SCHEMAS),
+            nearest(manifest.schema, _rows.SCHEMAS),
         )
     content = _read_hashed(folder / manifest.cases, manifest.cases_sha256, toml)
     shown, reading = (
         str(folder / manifest.cases),
-        _rows.Reading("eval", manifest.schema, manifest.ordered),
+        Reading("eval", manifest.schema, manifest.ordered),
     )
     training = None
     if manifest.train is not None:
@@ -142,7 +144,7 @@ def _read_manifest(toml: Path) -> _Manifest:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SuiteError(f"{toml}: not TOML: {error}") from error
     except msgspec.ValidationError as error:
-        raise SuiteError(f"{toml}: {_rows.located(error)}") from error
+        raise SuiteError(f"{toml}: {located(error)}") from error
 
 
 def _read_hashed(path: Path, sha256: str | None, toml: Path) -> bytes:
@@ -169,7 +171,7 @@ def _from_lines(files: dict[str, bytes], source: str) -> Suite:
         shown = (
             source if len(files) == 1 and not source.startswith(HUB_PREFIX) else f"{source}/{name}"
         )
-        cases += _rows.parse(shown, files[name], _rows.Reading(), stem=name.removesuffix(".jsonl"))
+        cases += _rows.parse(shown, files[name], Reading(), stem=re.sub(r"\.jsonl?$", "", name))
     _rows.refuse_duplicates(cases, source)
     return Suite(
         name=_stem(source),

@@ -111,7 +111,7 @@ def test_answers_can_be_written_and_judged_and_only_ordered_ones_mind_the_order(
         assert scores.metrics["argument_exact_match"].value == 1.0
         turned = {case.id: fcbench.render(case.expected[0][::-1]) for case in cases}
         right = {
-            verdict.case_id: verdict.arguments
+            verdict.case.id: verdict.arguments
             for verdict in fcbench.score(turned, suite=suite).verdicts
         }
         assert right == {case.id: not case.ordered for case in cases}

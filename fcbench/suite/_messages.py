@@ -1,0 +1,85 @@
+"""Chat messages, with calls whose arguments are objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fcbench.errors import nearest
+from fcbench.suite._fault import Fault, json_type, refuse_unknown
+from fcbench.suite._json import decode
+from fcbench.types import Call
+
+if TYPE_CHECKING:
+    from fcbench.types import Json
+
+MESSAGE_FIELDS = ("role", "content", "name", "tool_calls", "tool_call_id")
+CALL_FIELDS = ("id", "type", "index", "function")
+ROLES = ("system", "developer", "user", "assistant", "tool")
+
+
+def messages_of(messages: Json) -> list[dict[str, Json]]:
+    """Return the messages of a row. Fault for what cannot be used."""
+    if not isinstance(messages, list):
+        raise Fault("$.messages", f"expected array, got {json_type(messages)}")
+    return [message_of(m, f"$.messages[{i}]") for i, m in enumerate(messages)]
+
+
+def answered(messages: Json) -> tuple[list[dict[str, Json]], list[Call]]:
+    """Return a conversation up to the assistant's last message, and the calls of that one."""
+    read = messages_of(messages)
+    if not read or read[-1].get("role") != "assistant":
+        raise Fault("$.messages", "the last message must be the assistant's expected answer")
+    answer = read.pop()
+    calls = [c["function"] for c in answer.get("tool_calls", [])]
+    return read, [Call(call["name"], call["arguments"]) for call in calls]
+
+
+def ends_with_answer(messages: Json) -> bool:
+    """Whether a conversation ends with a message of the assistant."""
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    return isinstance(last, dict) and last.get("role") == "assistant"
+
+
+def message_of(message: Json, path: str) -> dict[str, Json]:
+    """Return a message without null fields, its calls' arguments as objects."""
+    if not isinstance(message, dict):
+        raise Fault(path, f"expected object, got {json_type(message)}")
+    plain = {key: value for key, value in message.items() if value is not None}
+    refuse_unknown(plain, MESSAGE_FIELDS, path)
+    if "tool_calls" in plain:
+        calls = plain["tool_calls"]
+        if not isinstance(calls, list):
+            raise Fault(f"{path}.tool_calls", f"expected array, got {json_type(calls)}")
+        plain["tool_calls"] = [_call(c, f"{path}.tool_calls[{i}]") for i, c in enumerate(calls)]
+    return plain
+
+
+def _call(call: Json, path: str) -> dict[str, Json]:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        raise Fault(f"{path}.function", f"expected object, got {json_type(function)}")
+    refuse_unknown(call, CALL_FIELDS, path)
+    refuse_unknown(function, Call.__struct_fields__, f"{path}.function")
+    name, arguments = function.get("name"), function.get("arguments", {})
+    if not isinstance(name, str):
+        raise Fault(f"{path}.function.name", f"expected str, got {json_type(name)}")
+    if isinstance(arguments, str):
+        arguments = decode(arguments, f"{path}.function.arguments")
+    if not isinstance(arguments, dict):
+        raise Fault(f"{path}.function.arguments", f"expected object, got {json_type(arguments)}")
+    return {**call, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def check_messages(messages: list[dict[str, Json]]) -> None:
+    """Raise Fault for a conversation that no prompt can be made of."""
+    if not messages:
+        raise Fault("$.messages", "a case needs at least one message")
+    for i, message in enumerate(messages):
+        role = message.get("role")
+        if role not in ROLES:
+            raise Fault(f"$.messages[{i}].role", f"not a role: {role}", nearest(str(role), ROLES))
+        if role == "user" and "content" not in message:
+            raise Fault(f"$.messages[{i}].content", "a user message has words")
+        if not isinstance(message.get("content", ""), str):
+            found = json_type(message["content"])
+            raise Fault(f"$.messages[{i}].content", f"expected str, got {found}")
