@@ -168,7 +168,8 @@ class _Talk:
             return json.loads(text)
         result = json.loads(self._results[text[1:].removesuffix("~")])
         if text.endswith("~"):
-            shuffled = result if isinstance(result, list) else next(iter(result.values()))
+            lists = [result] if isinstance(result, list) else result.values()
+            shuffled = next(value for value in lists if isinstance(value, list))
             self._rng.shuffle(shuffled)
         return result
 

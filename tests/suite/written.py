@@ -45,6 +45,12 @@ def past_calls(row):
     return [c["function"] for m in row["messages"] for c in m.get("tool_calls", [])]
 
 
+def results(row):
+    """Names and values of the results that the conversation holds."""
+    tools = [m for m in row["messages"] if m["role"] == "tool"]
+    return [(m["name"], json.loads(m["content"])) for m in tools]
+
+
 def leaves(value):
     """The strings, numbers and booleans inside a value."""
     if isinstance(value, dict):
