@@ -4,7 +4,7 @@ import difflib
 import json
 import re
 from collections import Counter
-from itertools import product
+from itertools import pairwise, product
 
 import jsonschema
 import pytest
@@ -71,6 +71,8 @@ def test_every_expected_value_stands_in_the_conversation(name):
 @SUITE
 def test_results_belong_to_calls_and_calls_have_results(name):
     for row in ALL[name]:
+        roles = [message["role"] for message in row["messages"]]
+        assert ("assistant", "assistant") not in pairwise(roles), row["id"]
         called = {}
         for message in row["messages"]:
             assert bool(message.get("tool_calls")) != bool(message.get("content")), row["id"]
