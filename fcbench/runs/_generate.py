@@ -47,7 +47,7 @@ IDENTITY = ("suite", "matching", "format", "prompt", "decoding", "model", "seed"
 
 # What every run was that began before its manifest said so.
 UNSAID = {
-    "matching": msgspec.to_builtins(Matching()),
+    "matching": msgspec.json.decode(msgspec.json.encode(Matching())),
     "decoding": {"temperature": 0.0, "repeats": 1},
 }
 

@@ -174,7 +174,7 @@ def test_a_prompt_longer_than_the_context_is_an_error_never_cut(tiny_model, tmp_
         fcbench.run(str(folder), "original_experiment", dtype="float32", max_new_tokens=4)
     )
     assert scores.n_errors == 5
-    assert "exceed the model's context of 512" in scores.verdicts[0].error
+    assert "exceed the model's context of 512" in scores.verdicts[0].sample.error
 
 
 def test_a_tokenizer_without_a_pad_token_works(tmp_path):
