@@ -2,6 +2,7 @@
 # make test    lint, types, tests; without a model, a few minutes
 # make test-model    the tests that need the packaged Gemma 3 270M
 # make bench   outputs judged a second, beside bfcl-eval and plain Lark, into results/benchmarks/
+# make coverage    how often the intervals hold the truth, into results/benchmarks/
 # make fuzz    texts that break the parser, looked for during FUZZ_SECONDS
 
 PYTHON ?= python3.11
@@ -9,7 +10,7 @@ BIN := .venv/bin
 FUZZ_SECONDS ?= 600
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-model bench fuzz lint types clean
+.PHONY: demo test test-model bench coverage fuzz lint types clean
 
 demo: .venv/installed-model
 	$(BIN)/python -m fcbench run --model gemma3-270m --prompt chat,raw,bare,raw+3 \
@@ -25,6 +26,10 @@ test-model: .venv/installed-test .venv/installed-model
 bench: .venv/installed-bench
 	$(BIN)/python -m tests.benchmarks.parse_and_match
 	$(BIN)/python -m tests.benchmarks.adversarial
+	$(BIN)/python -m tests.benchmarks.coverage
+
+coverage: .venv/installed-test
+	$(BIN)/python -m tests.benchmarks.coverage
 
 fuzz: .venv/installed-fuzz
 	$(BIN)/python -m tests.fuzz run --seconds $(FUZZ_SECONDS)

@@ -1,0 +1,32 @@
+"""Intervals, tests and their power: how sure one may be of a number.
+
+One idea a module, on nothing but the standard library; numpy where random numbers are drawn.
+"""
+
+from fcbench.stats._clustered import clustered, mean
+from fcbench.stats._coverage import coverage
+from fcbench.stats._difference import paired_bootstrap
+from fcbench.stats._estimate import Estimate
+from fcbench.stats._paired import mcnemar, sign_flip
+from fcbench.stats._power import detectable_difference, smallest_significant
+from fcbench.stats._proportion import Method, clopper_pearson, wilson
+from fcbench.stats._repeats import pass_at_k, pass_hat_k
+from fcbench.stats._several import holm
+
+__all__ = [
+    "Estimate",
+    "Method",
+    "clopper_pearson",
+    "clustered",
+    "coverage",
+    "detectable_difference",
+    "holm",
+    "mcnemar",
+    "mean",
+    "paired_bootstrap",
+    "pass_at_k",
+    "pass_hat_k",
+    "sign_flip",
+    "smallest_significant",
+    "wilson",
+]
