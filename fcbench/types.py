@@ -217,6 +217,7 @@ class Verdict(Record, frozen=True):
 
 DecodeMode = Literal[
     "greedy",
+    "sample",
     "constrained",
     "constrained-schema",
     "constrained-or-text",
@@ -227,14 +228,17 @@ DecodeMode = Literal[
 class Decoding(Record, frozen=True):
     """How tokens are chosen. A turn ends at the first of `stops` or after `max_new_tokens`.
 
-    A constrained mode takes the likeliest token that the grammar of `format` allows: calls, or
-    with "or-text" calls or an answer in words; with "schema" only calls of the case's tools.
+    A constrained mode takes only tokens that the grammar of `format` allows: calls, or with
+    "or-text" calls or an answer in words; with "schema" only calls of the case's tools. At
+    temperature 0 the likeliest is taken, above it one is drawn, by `seed`.
     """
 
     mode: DecodeMode = "greedy"
     max_new_tokens: int = 256
     stops: tuple[str, ...] = ()
     format: str = "functiongemma"
+    temperature: float = 0.0
+    seed: int = 0
 
     @property
     def is_constrained(self) -> bool:

@@ -26,14 +26,17 @@ class ModelOptions(msgspec.Struct, frozen=True):
     """How to load a model. A backend refuses an adapter that it cannot apply.
 
     `dtype` is "auto" (bfloat16 where the processor computes it fast, else float32), "float32",
-    "bfloat16" or "float16"; `batch_size` the number of prompts answered together; `decode` how
-    tokens will be chosen, which a backend refuses if it has no say in that.
+    "bfloat16" or "float16"; `batch_size` the number of prompts answered together; `decode` and
+    `temperature` how tokens will be chosen, which a backend refuses if it has no say in that;
+    `repeats` how often each case will be asked, refused where all answers would be the same.
     """
 
     adapter: str | None = None
     dtype: str = "auto"
     batch_size: int = 16
     decode: DecodeMode = "greedy"
+    temperature: float = 0.0
+    repeats: int = 1
 
 
 def open_model(name: str, options: ModelOptions | None = None) -> Backend:

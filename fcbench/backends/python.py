@@ -28,9 +28,11 @@ def open_model(name: str, options: ModelOptions) -> PythonBackend:
 
 
 def check_model(name: str, options: ModelOptions) -> None:
-    """Raise ModelError if there is no such function, UsageError for an adapter on it."""
+    """Raise ModelError if there is no such function, UsageError for what it cannot be given."""
     if options.adapter is not None:
         raise UsageError(f"python:{name}: a function takes no adapter")
+    if options.temperature:
+        raise UsageError(f"python:{name}: a function chooses its words: no --temperature here")
     if options.decode != "greedy":
         raise UsageError(f"python:{name}: a function chooses its words: no --decode here")
     _function(name)

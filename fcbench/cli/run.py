@@ -62,17 +62,29 @@ def add(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
     how.add_argument(
         "--decode",
-        default="greedy",
         metavar="MODE",
-        help="greedy, or held to the format's grammar: constrained (calls), constrained-or-text "
-        "(calls or words), and with -schema only calls of the case's tools (default: greedy)",
+        help="greedy, sample, or held to the format's grammar: constrained (calls), "
+        "constrained-or-text (calls or words), and with -schema only calls of the case's tools "
+        "(default: sample with a temperature, else greedy)",
+    )
+    how.add_argument(
+        "--temperature",
+        type=float,
+        metavar="T",
+        help="draw tokens from softmax(logits / T), of all or of those the grammar allows "
+        "(default: 0, the likeliest; 1 with --decode sample)",
+    )
+    how.add_argument(
+        "--repeats", type=int, default=1, metavar="N", help="answers to each case (default: 1)"
     )
     how.add_argument("--max-new-tokens", type=int, default=256, metavar="N", help="default: 256")
     how.add_argument(
         "--dtype", default="auto", help="auto, float32, bfloat16 or float16 (default: auto)"
     )
     how.add_argument("--batch-size", type=int, default=16, metavar="N", help="default: 16")
-    how.add_argument("--seed", type=int, default=0, help="for the draw of examples (default: 0)")
+    how.add_argument(
+        "--seed", type=int, default=0, help="for the draw of examples and of tokens (default: 0)"
+    )
     where = parser.add_argument_group("results")
     where.add_argument("--results", default="results", metavar="DIR", help="default: results/")
     where.add_argument("--resume", action="store_true", help="go on with an interrupted run")
@@ -101,17 +113,16 @@ def run(args: argparse.Namespace) -> int:
 
 def _runs(args: argparse.Namespace) -> Iterator[Run]:
     """Yield a run for each combination; a model is loaded once for all of its runs."""
-    from fcbench.backends import ModelOptions, check_model, open_model
+    from fcbench.backends import check_model, open_model
     from fcbench.runs import execute, make_folder
 
-    options = ModelOptions(args.adapter, args.dtype, args.batch_size, args.decode)
     # What can be known to be wrong is found before the first model loads, not hours later.
     plans = {model: list(_plans(args, model)) for model in args.model}
-    for model in plans:
-        check_model(model, options)
+    for model, of_model in plans.items():
+        check_model(model, of_model[0].model_options)
     make_folder(Path(args.results))
     for model, of_model in plans.items():
-        backend = open_model(model, options)
+        backend = open_model(model, of_model[0].model_options)
         for plan in of_model:
             yield execute(plan, backend)
 
@@ -130,6 +141,7 @@ def _plans(args: argparse.Namespace, model: str) -> Iterator[Plan]:
             yield plan(
                 model, suite, prompt, args.adapter, args.decode, args.results,
                 dtype=args.dtype, batch_size=args.batch_size, max_new_tokens=args.max_new_tokens,
+                temperature=args.temperature, repeats=args.repeats,
                 few_shot=args.few_shot, prompt_file=args.prompt_file, limit=args.limit,
                 tags=tuple(tag for tag in args.tags.split(",") if tag), seed=args.seed,
                 format=args.format, resume=args.resume, progress=True,

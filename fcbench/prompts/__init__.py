@@ -26,19 +26,23 @@ if TYPE_CHECKING:
 
 
 def requests(
-    cases: Sequence[Case], mode: str, style: Style, examples: Sequence[Case] = ()
+    cases: Sequence[Case],
+    mode: str,
+    style: Style,
+    examples: Sequence[Case] = (),
+    repeats: int = 1,
 ) -> list[Request]:
-    """Return one request a case, in order, each prompt beginning with at most one `bos`.
+    """Return one request for each case and repeat, in order; a case's repeats share its prompt.
 
-    `examples` are shown first as solved turns; see fcbench.prompts.few_shot. UsageError for an
-    unknown mode or a prompt file that cannot be used.
+    A prompt begins with at most one `bos`. `examples` are shown first as solved turns; see
+    fcbench.prompts.few_shot. UsageError for an unknown mode or a prompt file that cannot be used.
     """
     module = _file if style.prompt_file is not None else registry.load("prompts", mode)
     built = []
     for case in cases:
         prompt = _single_bos(module.render(case, examples, style), style.bos)
         sha256 = hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()
-        built.append(Request(case, prompt, sha256))
+        built += [Request(case, prompt, sha256, repeat) for repeat in range(repeats)]
     return built
 
 

@@ -58,10 +58,15 @@ def row_of(run: str, scores: Scores, seconds: Sequence[float]) -> Row:
         shown_prompt += f" + {prompt['few_shot']}-shot"
     # Whatever is not the default is said, so that rows which differ look different.
     decoding, format_name = manifest["decoding"], manifest["format"]["name"]
-    if prompt["few_shot"] and manifest["seed"]:
+    temperature, repeats = decoding.get("temperature", 0.0), decoding.get("repeats", 1)
+    if manifest["seed"] and (prompt["few_shot"] or temperature):
         shown_prompt += f", seed {manifest['seed']}"
-    if decoding["mode"] != "greedy":
+    if decoding["mode"] not in ("greedy", "sample"):
         shown_prompt += f", {decoding['mode']}"
+    if temperature:
+        shown_prompt += f", temperature {temperature}".removesuffix(".0")
+    if repeats > 1:
+        shown_prompt += f", {repeats} repeats"
     if decoding["max_new_tokens"] != DEFAULT_MAX_NEW_TOKENS:
         shown_prompt += f", at most {decoding['max_new_tokens']} tokens"
     if format_name != DEFAULT_FORMAT:
@@ -194,7 +199,9 @@ def _outcomes_table(rows: Sequence[Row], style: str) -> str:
         [row.model, row.prompt, ", ".join(f"{kind} {n}" for kind, n in row.outcomes.items())]
         for row in rows
     ]
-    header = ["model", "prompt", f"what the {rows[0].n_cases} turns were"]
+    counts = {sum(row.outcomes.values()) for row in rows}
+    n_turns = f"{counts.pop()} " if len(counts) == 1 else ""
+    header = ["model", "prompt", f"what the {n_turns}turns were"]
     return tabulate(body, header, tablefmt=style, maxcolwidths=_widths(style, header))
 
 

@@ -41,7 +41,7 @@ def run(  # noqa: PLR0913  the six that everybody uses; all others are Options
     suite: str | Path | Suite,
     prompt: str = "chat",
     adapter: str | None = None,
-    decode: DecodeMode = "greedy",
+    decode: DecodeMode | None = None,
     results: str | Path | None = None,
     **options: Unpack[Options],
 ) -> Run:
@@ -49,7 +49,8 @@ def run(  # noqa: PLR0913  the six that everybody uses; all others are Options
 
     `model`, `suite` and `prompt` are named as on the command line: "gemma3-270m", a folder or hub
     name, "python:module:function"; "mobile_actions", a path, "hf:OWNER/NAME"; "chat", "raw",
-    "bare", or "raw+3" for three examples. Nothing is written unless `results` names a folder.
+    "bare", or "raw+3" for three examples. `decode` is "sample" where a temperature is given, else
+    "greedy", unless it is named. Nothing is written unless `results` names a folder.
     All other options are fields of Options.
 
     A failure of the machinery is a sample with `error`, not an answer. Raises SuiteError,

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fcbench import prompts
-from fcbench.backends import ModelOptions, open_model
+from fcbench.backends import open_model
 from fcbench.errors import BackendError, RunError
 from fcbench.formats import detect_format, grammar_sha256, module_of
 from fcbench.runs._folder import RunFolder
-from fcbench.types import Decoding, Run, Sample
+from fcbench.types import Decoding, Matching, Run, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -45,19 +45,25 @@ RECORDED_PACKAGES = (
 # (The batch size changes what bfloat16 computes.)
 IDENTITY = ("suite", "matching", "format", "prompt", "decoding", "model", "seed", "batch_size")
 
+# What every run was that began before its manifest said so.
+UNSAID = {
+    "matching": msgspec.json.decode(msgspec.json.encode(Matching())),
+    "decoding": {"temperature": 0.0, "repeats": 1},
+}
+
 
 def execute(plan: Plan, backend: Backend | None = None) -> Run:
     """Carry out a plan; `backend` is its model if that is already loaded."""
-    backend = backend or open_model(
-        plan.model, ModelOptions(plan.adapter, plan.dtype, plan.batch_size, plan.decode)
-    )
+    backend = backend or open_model(plan.model, plan.model_options)
     plan = _with_format(plan, backend)
     requests = _requests(plan, backend)
     manifest = manifest_of(plan, backend, requests)
     folder = None if plan.results is None else _open_folder(plan, manifest, requests)
     samples = [] if folder is None else folder.samples()
     stops = module_of(plan.format).STOP_TOKENS
-    decoding = Decoding(plan.decode, plan.max_new_tokens, stops, plan.format)
+    decoding = Decoding(
+        plan.decode, plan.max_new_tokens, stops, plan.format, plan.temperature, plan.seed
+    )
     done = {(s.case_id, s.repeat) for s in samples if s.error is None}
     backend.has_answered = backend.has_answered or bool(done)
     batches = backend.batches(requests)
@@ -110,7 +116,7 @@ def _requests(plan: Plan, backend: Backend) -> list[Request]:
         training = plan.suite.training_cases()
         examples = prompts.few_shot(training, plan.suite.cases, plan.few_shot, plan.seed)
     style = prompts.Style(plan.format, backend.template, backend.bos, plan.prompt_file)
-    return prompts.requests(plan.cases, plan.prompt, style, examples)
+    return prompts.requests(plan.cases, plan.prompt, style, examples, plan.repeats)
 
 
 def manifest_of(plan: Plan, backend: Backend, requests: Sequence[Request]) -> dict[str, Json]:
@@ -133,9 +139,14 @@ def manifest_of(plan: Plan, backend: Backend, requests: Sequence[Request]) -> di
             "mode": plan.prompt,
             "few_shot": plan.few_shot,
             "file": plan.prompt_file,
-            "sha256": _digest(request.prompt_sha256 for request in requests),
+            "sha256": _digest(r.prompt_sha256 for r in requests if r.repeat == 0),
         },
-        "decoding": {"mode": plan.decode, "max_new_tokens": plan.max_new_tokens},
+        "decoding": {
+            "mode": plan.decode,
+            "max_new_tokens": plan.max_new_tokens,
+            "temperature": plan.temperature,
+            "repeats": plan.repeats,
+        },
         "model": dict(backend.manifest),
         "seed": plan.seed,
         "batch_size": plan.batch_size,
@@ -185,12 +196,17 @@ def _refuse_other_run(folder: RunFolder, manifest: Mapping[str, Json]) -> None:
     # Through JSON, because that is what the earlier one went through.
     now = msgspec.json.decode(msgspec.json.encode(manifest))
     for field in IDENTITY:
-        for key in _differing(earlier.get(field), now[field]):
+        for key in _differing(_said(earlier, field), now[field]):
             name = f"{field}.{key}" if key else field
             raise RunError(
                 f"{folder.path}: is a run of another {field} ({name} differs), cannot resume it",
                 hint="leave out --resume to begin a new run beside it, or name another --results",
             )
+
+
+def _said(manifest: Mapping[str, Json], field: str) -> Json:
+    said = manifest.get(field, {})
+    return {**UNSAID[field], **said} if field in UNSAID and isinstance(said, dict) else said
 
 
 def _differing(earlier: Json, now: Json) -> list[str]:
@@ -203,4 +219,4 @@ def _progress(plan: Plan, total: int) -> Any:
     from tqdm import tqdm
 
     label = f"{plan.model} {plan.prompt} {plan.suite.name}"
-    return tqdm(total=total, desc=label, unit="case", disable=not plan.progress)
+    return tqdm(total=total, desc=label, unit="sample", disable=not plan.progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack, get_args
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack, get_args
 import msgspec
 
 from fcbench import registry
+from fcbench.backends import ModelOptions
 from fcbench.errors import UsageError, nearest
 from fcbench.formats import grammar_of
 from fcbench.matching import check_matching
@@ -41,8 +43,13 @@ class Options(TypedDict, total=False):
     """Only the first cases of the suite."""
     tags: tuple[str, ...]
     """Only cases that have one of these tags."""
+    temperature: float | None
+    """Above 0 a token is drawn from softmax(logits / temperature), at 0 the likeliest is taken;
+    0 by default, 1 where decode is "sample"."""
+    repeats: int
+    """Answers to each case; 1 by default."""
     seed: int
-    """For the draw of examples; 0 by default."""
+    """For the draw of examples, and of tokens where there is a temperature; 0 by default."""
     format: str
     """The wire format of calls: its name, the path of a grammar variant, or "auto": what the
     model's chat template writes."""
@@ -69,6 +76,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     prompt_file: str | None = None
     limit: int | None = None
     tags: tuple[str, ...] = ()
+    temperature: float = 0.0
+    repeats: int = 1
     seed: int = 0
     format: str = "functiongemma"
     resume: bool = False
@@ -87,11 +96,22 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             parts[-1] += f"+{self.few_shot}"
         if self.decode != "greedy":
             parts.append(self.decode)
+        if self.temperature:
+            parts.append(f"t{self.temperature}".removesuffix(".0"))
+        if self.repeats > 1:
+            parts.append(f"x{self.repeats}")
         if self.dtype != "auto":
             parts.append(self.dtype)
         # A name is never a path: separators and dots that lead out of the folder are replaced.
         slugs = (re.sub(r"[^\w.+-]+", "-", part).strip("-.")[-60:] for part in parts)
         return "--".join(slug for slug in slugs if slug)[:200]
+
+    @property
+    def model_options(self) -> ModelOptions:
+        """How the plan's model is to be loaded."""
+        return ModelOptions(
+            self.adapter, self.dtype, self.batch_size, self.decode, self.temperature, self.repeats
+        )
 
 
 def plan(  # noqa: PLR0913  the signature of fcbench.run
@@ -99,7 +119,7 @@ def plan(  # noqa: PLR0913  the signature of fcbench.run
     suite: str | Path | Suite,
     prompt: str,
     adapter: str | None,
-    decode: DecodeMode,
+    decode: DecodeMode | None,
     results: str | Path | None,
     **options: Unpack[Options],
 ) -> Plan:
@@ -111,6 +131,7 @@ def plan(  # noqa: PLR0913  the signature of fcbench.run
         raise UsageError(
             f"no such option: {unknown}", hint=nearest(unknown, Options.__annotations__)
         )
+    decode, options["temperature"] = _decode_and_temperature(decode, options.get("temperature"))
     loaded = suite if isinstance(suite, Suite) else load_suite(suite)
     mode, examples = _mode_and_examples(prompt)
     if examples:
@@ -131,7 +152,7 @@ def plan(  # noqa: PLR0913  the signature of fcbench.run
         adapter=adapter,
         decode=decode,
         results=None if results is None else Path(results),
-        **options,
+        **options,  # type: ignore[arg-type]  # the temperature is a number by now
     )
     _check(made)
     return made
@@ -139,13 +160,14 @@ def plan(  # noqa: PLR0913  the signature of fcbench.run
 
 def _check(made: Plan) -> None:
     """Raise what is wrong with a plan's numbers, names, grammar, prompt file and examples."""
-    for name, least in (("batch_size", 1), ("max_new_tokens", 1), ("few_shot", 0)):
+    for name, least in (
+        ("batch_size", 1),
+        ("max_new_tokens", 1),
+        ("few_shot", 0),
+        ("repeats", 1),
+    ):
         if getattr(made, name) < least:
             raise UsageError(f"{name} is at least {least}, got {getattr(made, name)}")
-    if made.decode not in DECODE_MODES:
-        raise UsageError(
-            f"no such decoding: {made.decode}", hint=nearest(made.decode, DECODE_MODES)
-        )
     check_matching(made.suite.matching)
     if made.format != "auto":
         grammar_of(made.format)
@@ -155,6 +177,28 @@ def _check(made: Plan) -> None:
         check_file(made.prompt_file)
     if made.few_shot:
         few_shot(made.suite.training_cases(), made.suite.cases, made.few_shot, made.seed)
+
+
+def _decode_and_temperature(
+    decode: DecodeMode | None, temperature: float | None
+) -> tuple[DecodeMode, float]:
+    """Return both as they are meant where one of them was left out. UsageError if they differ."""
+    if temperature is not None and not 0 <= temperature < math.inf:  # NaN is not either
+        raise UsageError(f"temperature is a number from 0 up, got {temperature}")
+    if decode is None:
+        decode = "sample" if temperature else "greedy"
+    if decode not in DECODE_MODES:
+        raise UsageError(f"no such decoding: {decode}", hint=nearest(decode, DECODE_MODES))
+    if temperature is None:
+        temperature = 1.0 if decode == "sample" else 0.0
+    if decode == "greedy" and temperature:
+        raise UsageError(
+            f"greedy decoding has no temperature, got {temperature:g}",
+            hint="sample draws tokens; greedy takes the likeliest",
+        )
+    if decode == "sample" and not temperature:
+        raise UsageError("sampling at temperature 0 draws nothing", hint="greedy is the name of it")
+    return decode, float(temperature)
 
 
 def _mode_and_examples(prompt: str) -> tuple[str, int]:

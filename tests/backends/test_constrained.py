@@ -10,7 +10,7 @@ import fcbench
 from fcbench import parse
 from fcbench.backends import ModelOptions, check_model, open_model
 from fcbench.backends.transformers._attention import Growing
-from fcbench.backends.transformers._choose import Constrained, Likeliest
+from fcbench.backends.transformers._choose import Constrained, Free, Likeliest
 from fcbench.backends.transformers._decode import decode, stop_ids
 from fcbench.errors import UsageError
 from fcbench.formats.constraint import Constraint
@@ -119,7 +119,9 @@ class Counting:
 def constrained(loaded, limit, n, tools=None):
     constraint = Constraint("functiongemma", loaded.tokenizer, stop_ids(loaded, STOP_TOKENS))
     prompts = [loaded.tokenizer.encode(p, add_special_tokens=False) for p in PROMPTS[:n]]
-    choosers = [Constrained(constraint.session(tools), constraint.stop_ids) for _ in prompts]
+    choosers = [
+        Constrained(constraint.session(tools), constraint.stop_ids, Likeliest()) for _ in prompts
+    ]
     return prompts, choosers, Decoding("constrained", limit, STOP_TOKENS)
 
 
@@ -194,7 +196,7 @@ def test_attention_that_adds_its_mask_gets_numbers(tiny_model, loaded):
     answers = [
         [
             answer.text
-            for answer in decode(each, prompts, decoding, [Likeliest([1]) for _ in prompts])
+            for answer in decode(each, prompts, decoding, [Free([1], Likeliest()) for _ in prompts])
         ]
         for each in (loaded, eager)
     ]

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 import fcbench
 from fcbench.backends import ModelOptions, open_model
-from fcbench.backends.transformers._choose import Likeliest
+from fcbench.backends.transformers._choose import Free, Likeliest
 from fcbench.backends.transformers._decode import decode, stop_ids
 from fcbench.errors import ModelError, UsageError
 from fcbench.formats.functiongemma import STOP_TOKENS
@@ -42,7 +42,7 @@ def save_adapter(model_folder: Path, folder: Path, *, trained: bool) -> Path:
 
 def likeliest(loaded, prompts, decoding):
     """Decode without a constraint."""
-    choosers = [Likeliest(stop_ids(loaded, decoding.stops)) for _ in prompts]
+    choosers = [Free(stop_ids(loaded, decoding.stops), Likeliest()) for _ in prompts]
     return decode(loaded, prompts, decoding, choosers)
 
 
@@ -174,7 +174,7 @@ def test_a_prompt_longer_than_the_context_is_an_error_never_cut(tiny_model, tmp_
         fcbench.run(str(folder), "original_experiment", dtype="float32", max_new_tokens=4)
     )
     assert scores.n_errors == 5
-    assert "exceed the model's context of 512" in scores.verdicts[0].error
+    assert "exceed the model's context of 512" in scores.verdicts[0].sample.error
 
 
 def test_a_tokenizer_without_a_pad_token_works(tmp_path):

@@ -87,8 +87,51 @@ def test_run_prints_a_table_for_people_and_progress_to_stderr():
     assert "syntax validity" in done.stdout
     assert "what the 5 turns were" in done.stdout
     assert "calls 5" in done.stdout
-    assert "case/s" in done.stderr
-    assert "case/s" not in done.stdout
+    assert "sample/s" in done.stderr
+    assert "sample/s" not in done.stdout
+
+
+def test_repeats_are_answers_to_the_same_cases(capsys, tmp_path):
+    code, out, _ = run(capsys, *RUN, "--repeats", "3", "--json")
+    (row,) = json.loads(out)
+    assert code == 0
+    assert (row["n_cases"], row["prompt"]) == (5, "chat, 3 repeats")
+    assert row["outcomes"] == {"calls": 15}
+    assert row["metrics"]["argument_exact_match"]["value"] == 0.2
+    assert row["run"] == "original_experiment--python-cli_model-answer--chat--x3"
+    log = (tmp_path / "results" / row["run"] / "samples.jsonl").read_text("utf-8")
+    drawn = [(s["case_id"], s["repeat"]) for s in map(json.loads, log.splitlines())]
+    assert len(set(drawn)) == len(drawn) == 15
+    run(capsys, *RUN)
+    _, table, _ = run(capsys, "leaderboard")
+    assert "what the turns were" in table  # 15 of one run, 5 of the other
+    assert "chat, 3 repeats" in table
+
+
+def test_a_real_model_is_asked_several_times(capsys, tiny_model):
+    options = ("--model", str(tiny_model), "--suite", "original_experiment", "--prompt", "bare")
+    sampled = ("--temperature", "0.7", "--repeats", "2", "--max-new-tokens", "4", "--seed", "5")
+    code, out, _ = run(capsys, "run", *options, *sampled, "--json")
+    (row,) = json.loads(out)
+    assert code == 0
+    assert row["prompt"] == "bare, seed 5, temperature 0.7, 2 repeats, at most 4 tokens"
+    assert row["run"].endswith("--bare--sample--t0.7--x2")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--temperature", "-1"), "temperature is a number from 0 up"),
+        (("--temperature", "nan"), "temperature is a number from 0 up"),
+        (("--repeats", "0"), "repeats is at least 1"),
+        (("--temperature", "0.7"), "a function chooses its words: no --temperature here"),
+        (("--temperature", "0.7", "--decode", "greedy"), "greedy decoding has no temperature"),
+    ],
+)
+def test_what_cannot_be_sampled_is_one_line(capsys, options, message):
+    code, _, err = run(capsys, *RUN, *options)
+    assert code == 2
+    assert message in err
 
 
 def test_fail_under_is_about_the_lower_bound(capsys):

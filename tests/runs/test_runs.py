@@ -33,6 +33,10 @@ def failing(prompts):
 
 def silent(prompts):
     return ["I cannot help with that." for _ in prompts]
+
+def undecided(prompts):
+    """Another answer each time."""
+    return [str(os.urandom(8)) for _ in prompts]
 '''
 
 
@@ -43,11 +47,12 @@ def stand_in(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
-def by_case(folder: Path) -> dict[str, dict]:
-    """Samples by case, without the timing that differs from run to run."""
+def by_case(folder: Path) -> dict[tuple[str, int], dict]:
+    """Samples by case and repeat, without the timing that differs from run to run."""
     rows = [json.loads(line) for line in (folder / "samples.jsonl").read_text("utf-8").splitlines()]
-    assert len({row["case_id"] for row in rows}) == len(rows), "a sample stands twice"
-    return {row["case_id"]: {k: v for k, v in row.items() if k != "seconds"} for row in rows}
+    keyed = {(row["case_id"], row["repeat"]): row for row in rows}
+    assert len(keyed) == len(rows), "a sample stands twice"
+    return {key: {k: v for k, v in row.items() if k != "seconds"} for key, row in keyed.items()}
 
 
 def command(*extra: str) -> list[str]:
@@ -87,10 +92,13 @@ def test_a_killed_run_resumes_to_the_same_samples(tmp_path, monkeypatch, seed):
     assert b"eval-00" in (log.parent / "samples.torn").read_bytes()
 
 
-def test_a_killed_run_of_a_real_model_resumes_to_the_same_samples(tmp_path, tiny_model):
+@pytest.mark.parametrize("sampling", [[], ["--temperature", "1.3", "--repeats", "3"]])
+def test_a_killed_run_of_a_real_model_resumes_to_the_same_samples(tmp_path, tiny_model, sampling):
+    n_repeats = 3 if sampling else 1
     arguments = [
         sys.executable, "-m", "fcbench", "run", "--model", str(tiny_model), "--suite",
-        "mobile_actions", "--limit", "24", "--batch-size", "3", "--max-new-tokens", "24", "--resume",
+        "mobile_actions", "--limit", str(24 // n_repeats), "--batch-size", "3", "--max-new-tokens",
+        "24", "--resume", *sampling,
     ]  # fmt: skip
     subprocess.run([*arguments, "--results", "whole"], check=True, capture_output=True)
     (whole,) = (tmp_path / "whole").glob("*/samples.jsonl")
@@ -103,6 +111,9 @@ def test_a_killed_run_of_a_real_model_resumes_to_the_same_samples(tmp_path, tiny
     assert 0 < len(by_case(log.parent)) < 24
     subprocess.run([*arguments, "--results", "killed"], check=True, capture_output=True)
     assert by_case(log.parent) == by_case(whole.parent)
+    repeats = {(row["case_id"], row["repeat"]) for row in by_case(log.parent).values()}
+    assert repeats == {(case_id, r) for case_id, _ in repeats for r in range(n_repeats)}
+    assert len(repeats) == 24
 
 
 def run(model="python:stand_in:slow", suite="original_experiment", **options):
@@ -162,6 +173,102 @@ def test_resume_refuses_what_would_change_the_samples(option, named):
     run(results="r")
     with pytest.raises(RunError, match=rf"\({named} differs\)"):
         run(results="r", resume=True, **option)
+
+
+# Repeats
+
+
+def test_repeats_ask_each_case_again_with_one_prompt_and_keep_every_answer():
+    made = run("python:stand_in:undecided", results="r", repeats=3)
+    drawn = [(s.case_id, s.repeat) for s in made.samples]
+    assert drawn == [(case.id, repeat) for case in made.cases for repeat in range(3)]
+    assert len({sample.text for sample in made.samples}) == 15
+    assert len((Path(made.folder) / "prompts.jsonl").read_bytes().splitlines()) == 5
+    assert made.manifest["prompt"] == run().manifest["prompt"]
+    assert (made.manifest["decoding"]["temperature"], made.manifest["decoding"]["repeats"]) == (
+        0,
+        3,
+    )
+    read = read_run(made.folder)
+    assert (read.samples, read.cases) == (made.samples, made.cases)
+    scores = score(read)
+    assert (scores.n_cases, len(scores.verdicts), scores.n_errors) == (5, 15, 0)
+
+
+def test_only_the_repeats_that_are_missing_are_drawn_again(tmp_path):
+    made = run("python:stand_in:undecided", results="r", repeats=3, batch_size=4)
+    log = Path(made.folder) / "samples.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    kept = [line for i, line in enumerate(lines) if i not in (1, 9)]
+    log.write_bytes(b"".join(kept))
+    before = by_case(log.parent)
+    resumed = run("python:stand_in:undecided", results="r", repeats=3, batch_size=4, resume=True)
+    assert len(resumed.samples) == 15
+    after = by_case(log.parent)
+    assert len(after) == 15
+    assert {key: after[key] for key in before} == before
+    assert log.read_bytes().startswith(b"".join(kept))
+
+
+@pytest.mark.parametrize("n_kept", [0, 2])
+def test_a_run_that_is_older_than_repeats_goes_on_and_is_scored(n_kept):
+    made = run(results="r")
+    folder = Path(made.folder)
+    manifest = json.loads((folder / "run.json").read_text("utf-8"))
+    manifest["decoding"] = {"mode": "greedy", "max_new_tokens": 256}
+    del manifest["matching"]
+    (folder / "run.json").write_text(json.dumps(manifest), encoding="utf-8")
+    lines = (folder / "samples.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "samples.jsonl").write_bytes(b"".join(lines[:n_kept]))
+    assert score(folder).n_errors == 5 - n_kept
+    resumed = run(results="r", resume=True)
+    assert resumed.folder == made.folder
+    assert score(folder).metrics["syntax_validity"] == score(made).metrics["syntax_validity"]
+    manifest["decoding"]["repeats"] = 2
+    (folder / "run.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(RunError, match=r"\(decoding.repeats differs\)"):
+        run(results="r", resume=True)
+
+
+def test_plans_that_sample_differently_have_different_names():
+    options = [
+        {},
+        {"decode": "sample"},
+        {"temperature": 0.7},
+        {"temperature": 0.70000001},
+        {"temperature": 0.7, "repeats": 5},
+        {"temperature": 0.7, "repeats": 6},
+        {"temperature": 0.7, "decode": "constrained"},
+        {"decode": "constrained"},
+    ]
+    names = [
+        plan("m", "original_experiment", "chat", None, each.pop("decode", None), "r", **each).name
+        for each in options
+    ]
+    assert len(set(names)) == len(names)
+    assert names[0] == "original_experiment--m--chat"
+    assert names[1] == "original_experiment--m--chat--sample--t1"
+    assert names[4] == "original_experiment--m--chat--sample--t0.7--x5"
+
+
+@pytest.mark.parametrize(
+    ("decode", "temperature", "meant"),
+    [
+        (None, None, ("greedy", 0)),
+        (None, 0, ("greedy", 0)),
+        (None, 1, ("sample", 1)),
+        ("sample", None, ("sample", 1)),
+        ("sample", 0.3, ("sample", 0.3)),
+        ("constrained", None, ("constrained", 0)),
+        ("constrained", 0.3, ("constrained", 0.3)),
+    ],
+)
+def test_a_decoding_and_a_temperature_say_each_other(decode, temperature, meant):
+    made = plan("m", "original_experiment", "chat", None, decode, None, temperature=temperature)
+    assert (made.decode, made.temperature) == meant
+
+
+# Failures of the machinery
 
 
 def test_a_failure_of_the_machinery_is_not_an_answer():
@@ -371,6 +478,13 @@ def test_assert_at_least_is_about_the_lower_bound_and_shows_failing_cases():
         ({"tags": ("singel",)}, "did you mean single"),
         ({"decode": "greddy"}, "did you mean greedy"),
         ({"limt": 3}, "did you mean limit"),
+        ({"repeats": 0}, "repeats is at least 1"),
+        ({"temperature": -0.1}, "temperature is a number from 0 up, got -0.1"),
+        ({"temperature": float("nan")}, "temperature is a number from 0 up, got nan"),
+        ({"temperature": float("inf")}, "temperature is a number from 0 up, got inf"),
+        ({"temperature": 0.5, "decode": "greedy"}, "greedy decoding has no temperature, got 0.5"),
+        ({"temperature": 0, "decode": "sample"}, "sampling at temperature 0 draws nothing"),
+        ({"temperature": 0.5}, "a function chooses its words: no --temperature here"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(options, message):

@@ -9,7 +9,7 @@ from fcbench.errors import FormatError, MissingExtra, ModelError
 from fcbench.types import Sample
 
 try:
-    from fcbench.backends.transformers._choose import Constrained, Likeliest
+    from fcbench.backends.transformers._choose import Constrained, Free, Likeliest, Sampled
     from fcbench.backends.transformers._decode import Decoded, decode, stop_ids
     from fcbench.backends.transformers._load import check, load
 except ImportError as error:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fcbench.backends import ModelOptions
-    from fcbench.backends.transformers._choose import Chooser
+    from fcbench.backends.transformers._choose import Chooser, Pick
     from fcbench.backends.transformers._load import Loaded
     from fcbench.formats.constraint import Constraint
     from fcbench.types import Decoding, Request
@@ -33,7 +33,7 @@ def open_model(name: str, options: ModelOptions) -> TransformersBackend:
 
 
 def check_model(name: str, options: ModelOptions) -> None:
-    """Raise what is wrong with a folder, a dtype or an adapter's folder."""
+    """Raise what is wrong with a folder, a dtype, an adapter's folder, or the repeats."""
     check(name, options)
 
 
@@ -98,7 +98,7 @@ class TransformersBackend:
                 f"model's context of {limit}"
             )
         if not decoding.is_constrained:
-            return Likeliest(stop_ids(self._loaded, decoding.stops))
+            return Free(stop_ids(self._loaded, decoding.stops), _pick(request, decoding))
         constraint = self._constraint(decoding)
         try:
             session = constraint.session(request.case.tools if decoding.follows_tools else None)
@@ -109,7 +109,7 @@ class TransformersBackend:
             raise _UnanswerableError(
                 f"the shortest call takes {n_least} tokens, {decoding.max_new_tokens} are the limit"
             )
-        return Constrained(session, constraint.stop_ids)
+        return Constrained(session, constraint.stop_ids, _pick(request, decoding))
 
     def _constraint(self, decoding: Decoding) -> Constraint:
         if decoding not in self._constraints:
@@ -156,6 +156,12 @@ class TransformersBackend:
 
 class _UnanswerableError(Exception):
     """Why a model cannot be asked for an answer at all."""
+
+
+def _pick(request: Request, decoding: Decoding) -> Pick:
+    if not decoding.temperature:
+        return Likeliest()
+    return Sampled(decoding.temperature, decoding.seed, request.case.id, request.repeat)
 
 
 def _key(request: Request) -> tuple[str, int]:

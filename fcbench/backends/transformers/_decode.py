@@ -1,4 +1,4 @@
-"""Decoding of a batch of prompts: greedy, freely or under a constraint."""
+"""Decoding of a batch of prompts, freely or under a constraint."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from fcbench.backends.transformers import packaged
 from fcbench.errors import MissingExtra, ModelError, UsageError, nearest
+from fcbench.types import Decoding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,7 +131,14 @@ def load(name: str, options: ModelOptions) -> Loaded:
 def check(name: str, options: ModelOptions) -> None:
     """Raise ModelError or UsageError for what is wrong without a model being loaded."""
     _dtype(options.dtype)
-    if options.decode != "greedy" and importlib.util.find_spec("llguidance") is None:
+    if options.repeats > 1 and not options.temperature:
+        raise UsageError(
+            f"{options.repeats} repeats at temperature 0 are one answer, written "
+            f"{options.repeats} times: they measure nothing",
+            hint="--temperature 0.7, for one, or no --repeats",
+        )
+    is_constrained = Decoding(options.decode).is_constrained
+    if is_constrained and importlib.util.find_spec("llguidance") is None:
         raise MissingExtra("llguidance", "constrain")
     if options.adapter is not None:
         _adapter_files(options.adapter)
