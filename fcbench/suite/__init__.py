@@ -12,6 +12,7 @@ import msgspec
 from fcbench.errors import SuiteError, UsageError, nearest
 from fcbench.paths import data_folder
 from fcbench.suite import _rows
+from fcbench.suite._lines import located
 from fcbench.types import Case, Matching, Record
 
 HUB_PREFIX = "hf:"
@@ -137,7 +138,7 @@ def _read_manifest(toml: Path) -> _Manifest:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SuiteError(f"{toml}: not TOML: {error}") from error
     except msgspec.ValidationError as error:
-        raise SuiteError(f"{toml}: {_rows.located(error)}") from error
+        raise SuiteError(f"{toml}: {located(error)}") from error
 
 
 def _read_hashed(path: Path, sha256: str | None, toml: Path) -> bytes:
