@@ -12,7 +12,7 @@ import msgspec
 from fcbench.errors import SuiteError, UsageError, nearest
 from fcbench.paths import data_folder
 from fcbench.suite import _rows
-from fcbench.suite._fault import located
+from fcbench.suite._lines import located
 from fcbench.suite._reading import Reading
 from fcbench.types import Case, Matching, Record
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fcbench.errors import nearest
-from fcbench.suite._fault import Fault, json_type, refuse_unknown
-from fcbench.suite._json import decode
+from fcbench.suite._lines import Fault, decode_json, json_type, refuse_unknown
 from fcbench.types import Call
 
 if TYPE_CHECKING:
@@ -14,14 +12,13 @@ if TYPE_CHECKING:
 
 MESSAGE_FIELDS = ("role", "content", "name", "tool_calls", "tool_call_id")
 CALL_FIELDS = ("id", "type", "index", "function")
-ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 def messages_of(messages: Json) -> list[dict[str, Json]]:
     """Return the messages of a row. Fault for what cannot be used."""
     if not isinstance(messages, list):
         raise Fault("$.messages", f"expected array, got {json_type(messages)}")
-    return [message_of(m, f"$.messages[{i}]") for i, m in enumerate(messages)]
+    return [read_message(m, f"$.messages[{i}]") for i, m in enumerate(messages)]
 
 
 def answered(messages: Json) -> tuple[list[dict[str, Json]], list[Call]]:
@@ -40,7 +37,7 @@ def ends_with_answer(messages: Json) -> bool:
     return isinstance(last, dict) and last.get("role") == "assistant"
 
 
-def message_of(message: Json, path: str) -> dict[str, Json]:
+def read_message(message: Json, path: str) -> dict[str, Json]:
     """Return a message without null fields, its calls' arguments as objects."""
     if not isinstance(message, dict):
         raise Fault(path, f"expected object, got {json_type(message)}")
@@ -64,22 +61,7 @@ def _call(call: Json, path: str) -> dict[str, Json]:
     if not isinstance(name, str):
         raise Fault(f"{path}.function.name", f"expected str, got {json_type(name)}")
     if isinstance(arguments, str):
-        arguments = decode(arguments, f"{path}.function.arguments")
+        arguments = decode_json(arguments, f"{path}.function.arguments")
     if not isinstance(arguments, dict):
         raise Fault(f"{path}.function.arguments", f"expected object, got {json_type(arguments)}")
     return {**call, "type": "function", "function": {"name": name, "arguments": arguments}}
-
-
-def check_messages(messages: list[dict[str, Json]]) -> None:
-    """Raise Fault for a conversation that no prompt can be made of."""
-    if not messages:
-        raise Fault("$.messages", "a case needs at least one message")
-    for i, message in enumerate(messages):
-        role = message.get("role")
-        if role not in ROLES:
-            raise Fault(f"$.messages[{i}].role", f"not a role: {role}", nearest(str(role), ROLES))
-        if role == "user" and "content" not in message:
-            raise Fault(f"$.messages[{i}].content", "a user message has words")
-        if not isinstance(message.get("content", ""), str):
-            found = json_type(message["content"])
-            raise Fault(f"$.messages[{i}].content", f"expected str, got {found}")

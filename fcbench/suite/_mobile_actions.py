@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fcbench.suite._fault import convert
+from fcbench.suite._lines import convert
 from fcbench.suite._messages import answered
 from fcbench.suite._tools import tools_of
 from fcbench.types import Case

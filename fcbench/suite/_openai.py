@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fcbench.suite._fault import Fault, convert
+from fcbench.suite._lines import Fault, convert
 from fcbench.suite._messages import answered, ends_with_answer
 from fcbench.suite._tools import tools_of
 from fcbench.types import Case

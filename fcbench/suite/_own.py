@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fcbench.suite._fault import convert
-from fcbench.suite._messages import ends_with_answer, message_of
-from fcbench.suite._tools import tool_of
+from fcbench.suite._lines import convert
+from fcbench.suite._messages import ends_with_answer, messages_of
+from fcbench.suite._tools import read_tool
 from fcbench.types import Case
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ def case(row: dict[str, Json], default_id: str, reading: Reading) -> Case:
     row = dict(row)
     # Where these are no lists, converting says so.
     if isinstance(row.get("tools"), list):
-        row["tools"] = [tool_of(tool, f"$.tools[{i}]") for i, tool in enumerate(row["tools"])]
+        row["tools"] = [read_tool(tool, f"$.tools[{i}]") for i, tool in enumerate(row["tools"])]
     if isinstance(row.get("messages"), list):
-        row["messages"] = [message_of(m, f"$.messages[{i}]") for i, m in enumerate(row["messages"])]
+        row["messages"] = messages_of(row["messages"])
     if reading.ordered is not None:
         row.setdefault("ordered", reading.ordered)
     made: Case = convert(row, Case)

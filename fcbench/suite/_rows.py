@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING
 
 from fcbench.errors import SuiteError
 from fcbench.suite import _mobile_actions, _openai, _own, _xlam
-from fcbench.suite._expected import check_expected
-from fcbench.suite._fault import Fault, json_type
-from fcbench.suite._json import decode
-from fcbench.suite._messages import check_messages
+from fcbench.suite._checks import check_expected, check_messages
+from fcbench.suite._lines import Fault, decode, decode_json, json_type, lines, located_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -50,15 +48,9 @@ def parse(shown: str, content: bytes, reading: Reading, stem: str | None = None)
     first: dict[str, int] = {}
     stem = stem or PurePath(shown).stem
     for number, row in _rows(shown, content):
-        try:
-            case = _case(
-                decode(row) if isinstance(row, bytes) else row, f"{stem}:{number}", reading
-            )
-        except RecursionError as error:
-            raise SuiteError(f"{shown}:{number}: nested too deep") from error
-        except Fault as fault:
-            path = f"{fault.path}: " if fault.path else ""
-            raise SuiteError(f"{shown}:{number}: {path}{fault.what}", fault.hint) from fault
+        with located_in(shown, number):
+            found = decode(row) if isinstance(row, bytes) else row
+            case = _case(found, f"{stem}:{number}", reading)
         if case is None:
             continue
         if case.id in first:
@@ -71,18 +63,12 @@ def parse(shown: str, content: bytes, reading: Reading, stem: str | None = None)
 
 
 def _rows(shown: str, content: bytes) -> Iterator[tuple[int, Json]]:
-    """Yield each line that is not empty as bytes, or each item of an array, and its number."""
+    """Yield each line that is not blank as bytes, or each item of an array, and its number."""
     if not shown.endswith(".json") or content.lstrip()[:1] != b"[":
-        for number, line in enumerate(content.split(b"\n"), start=1):
-            if line.strip():
-                yield number, line
+        yield from lines(content)
         return
-    try:
-        rows = decode(content)
-    except RecursionError as error:
-        raise SuiteError(f"{shown}: nested too deep") from error
-    except Fault as fault:
-        raise SuiteError(f"{shown}: {fault.what}", fault.hint) from fault
+    with located_in(shown, 1):
+        rows = decode_json(content)
     yield from enumerate(rows, start=1)
 
 

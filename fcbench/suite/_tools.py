@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fcbench.errors import nearest
-from fcbench.suite._fault import Fault, convert, json_type, refuse_unknown
+from fcbench.suite._lines import Fault, convert, json_type, refuse_unknown
 from fcbench.types import Tool
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ def tools_of(tools: Json) -> list[Tool]:
     """Return the tools of a row. Fault for what cannot be used."""
     if not isinstance(tools, list):
         raise Fault("$.tools", f"expected array, got {json_type(tools)}")
-    return [convert(tool_of(tool, f"$.tools[{i}]"), Tool) for i, tool in enumerate(tools)]
+    return [convert(read_tool(tool, f"$.tools[{i}]"), Tool) for i, tool in enumerate(tools)]
 
 
-def tool_of(tool: Json, path: str) -> dict[str, Json]:
+def read_tool(tool: Json, path: str) -> dict[str, Json]:
     """Return a tool as flat JSON with lower-case types, from any of the three usual shapes."""
     if isinstance(tool, dict) and isinstance(tool.get("function"), dict):
         extra = set(tool) - {"type", "function"}

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fcbench.suite._fault import Fault, convert, json_type
-from fcbench.suite._json import decode
+from fcbench.suite._lines import Fault, convert, decode_json, json_type
 from fcbench.suite._tools import tools_of
 from fcbench.types import Call, Case
 
@@ -69,7 +68,7 @@ def case(row: dict[str, Json], default_id: str, reading: Reading) -> Case:
 
 
 def _list(value: Json, path: str) -> list[Json]:
-    read = decode(value, path) if isinstance(value, str) else value
+    read = decode_json(value, path) if isinstance(value, str) else value
     if not isinstance(read, list):
         raise Fault(path, f"expected array, got {json_type(read)}")
     return read

@@ -222,3 +222,14 @@ def test_a_hub_dataset_of_several_files_is_read_whole_without_its_training_file(
 def test_a_hub_that_cannot_be_reached_is_a_suite_error():
     with pytest.raises(SuiteError, match="cannot be read from the hub"):
         load_suite("hf:google/mobile-actions")
+
+
+def test_an_argument_whose_absence_alone_is_right_accepts_no_value(write_lines, case_row):
+    never = {"$any": [], "$optional": True}
+    answer = [{"name": "show_map", "arguments": {"query": never}}]
+    (case,) = load_suite(write_lines(case_row(expected=[answer]))).cases
+    assert case.expected[0][0].arguments == {"query": never}
+    for half in ({"$any": []}, {"$any": [], "$optional": False}):
+        answer[0]["arguments"]["query"] = half
+        with pytest.raises(SuiteError, match="one or more values"):
+            load_suite(write_lines(case_row(expected=[answer])))

@@ -1,22 +1,38 @@
-"""Whether the expected answers of a case can be judged."""
+"""What holds of every case, whoever wrote it: messages to answer, and answers that can be met."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from fcbench.errors import nearest
-from fcbench.suite._fault import Fault
+from fcbench.suite._lines import Fault, json_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fcbench.types import Case, Json, Tool
 
+ROLES = ("system", "developer", "user", "assistant", "tool")
 _OPTIONAL_KEYS = {"$any", "$optional"}
 
 
+def check_messages(messages: list[dict[str, Json]]) -> None:
+    """Raise Fault unless the messages have known roles and words."""
+    if not messages:
+        raise Fault("$.messages", "a case needs at least one message")
+    for i, message in enumerate(messages):
+        role = message.get("role")
+        if role not in ROLES:
+            raise Fault(f"$.messages[{i}].role", f"not a role: {role}", nearest(str(role), ROLES))
+        if role == "user" and "content" not in message:
+            raise Fault(f"$.messages[{i}].content", "a user message has words")
+        if not isinstance(message.get("content", ""), str):
+            found = json_type(message["content"])
+            raise Fault(f"$.messages[{i}].content", f"expected str, got {found}")
+
+
 def check_expected(case: Case) -> None:
-    """Raise Fault for answers that no tool declares or no metric could judge."""
+    """Raise Fault unless the expected answers are of declared functions, $any where it may be."""
     if not case.expected:
         raise Fault("$.expected", "lists no acceptable answer; [[]] means that no call is right")
     if not all(case.expected) and any(case.expected):
@@ -47,12 +63,18 @@ def _check_accepted(value: Json, path: str) -> None:
     elif isinstance(value, dict):
         if _OPTIONAL_KEYS & set(value):
             accepted = value.get("$any")
-            if set(value) - _OPTIONAL_KEYS or not isinstance(accepted, list) or not accepted:
+            optional = value.get("$optional", False)
+            if not isinstance(optional, bool):
+                raise Fault(f"{path}.$optional", "expected bool")
+            # With no accepted value only absence is right, so that has to be allowed.
+            if (
+                set(value) - _OPTIONAL_KEYS
+                or not isinstance(accepted, list)
+                or not (accepted or optional)
+            ):
                 raise Fault(
                     path, 'expected {"$any": [one or more values]}, perhaps with "$optional"'
                 )
-            if not isinstance(value.get("$optional", False), bool):
-                raise Fault(f"{path}.$optional", "expected bool")
         for key, item in value.items():
             if key != "$optional":
                 _check_accepted(item, f"{path}.{key}")

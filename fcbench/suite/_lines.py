@@ -1,0 +1,136 @@
+"""Lines of JSON -> objects, and a place for whatever is wrong in one: file, line and JSON path."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import msgspec
+
+from fcbench.errors import SuiteError, nearest
+from fcbench.formats._numbers import read_integer
+from fcbench.types import Call
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from fcbench.types import Json
+
+
+class Fault(Exception):
+    """What is wrong in a row, and where: a JSON path and words."""
+
+    def __init__(self, path: str, what: str, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.path, self.what, self.hint = path, what, hint
+
+
+def lines(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file that are not blank, with their numbers from 1."""
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        if line.strip():
+            yield number, line
+
+
+@contextmanager
+def located_in(shown: str, number: int) -> Iterator[None]:
+    """Make a fault within into a SuiteError that names the file and the line."""
+    try:
+        yield
+    except RecursionError as error:
+        raise SuiteError(f"{shown}:{number}: nested too deep") from error
+    except Fault as fault:
+        path = f"{fault.path}: " if fault.path else ""
+        raise SuiteError(f"{shown}:{number}: {path}{fault.what}", fault.hint) from fault
+
+
+def located(error: msgspec.ValidationError) -> str:
+    """Return msgspec's message as `PATH: what is wrong`."""
+    path, what = _path_and_words(error)
+    return f"{path}: {what}"
+
+
+def _path_and_words(error: msgspec.ValidationError) -> tuple[str, str]:
+    match = re.fullmatch(r"(.*?)(?: - at `(?:key in )?(.*)`)?", str(error), flags=re.DOTALL)
+    words, path = match.groups() if match else (str(error), None)
+    words = words.replace("`", "")
+    words = words[:1].lower() + words[1:]
+    path = path or "$"
+    unknown = re.fullmatch(r"object contains unknown field (.*)", words)
+    if unknown:
+        return f"{path}.{unknown.group(1)}", "unknown field"
+    return path, words
+
+
+def decode(line: bytes) -> dict[str, Json]:
+    """Return the object that a line is. Raises Fault."""
+    row = decode_json(line)
+    if not isinstance(row, dict):
+        raise Fault("$", f"expected object, got {json_type(row)}")
+    return row
+
+
+def decode_json(text: str | bytes, path: str = "") -> Json:
+    """Return the value of a JSON text, no key twice and every number finite. Fault at `path`."""
+    try:
+        return json.loads(
+            text if isinstance(text, str) else text.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=read_integer,
+        )
+    except UnicodeDecodeError as error:
+        raise Fault(path, f"not UTF-8 at byte {error.start}") from error
+    except json.JSONDecodeError as error:
+        raise Fault(path, f"not JSON: {error.msg} at column {error.colno}") from error
+
+
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    built = dict(pairs)
+    if len(built) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise Fault("", f"the key {twice!r} stands twice in one object")
+    return built
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise Fault("", f"the number {number} is too large")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise Fault("", f"not JSON: {name} is not a JSON number")
+
+
+def convert(row: Any, kind: Any) -> Any:
+    """Return a row as a record of a kind. Raises Fault."""
+    try:
+        return msgspec.convert(row, kind)
+    except msgspec.ValidationError as error:
+        path, what = _path_and_words(error)
+        hint = None
+        if what == "unknown field":
+            # Below the top level only expected calls are converted; tools were checked before.
+            known = kind if path.count(".") == 1 else Call
+            hint = nearest(path.rsplit(".", 1)[-1], known.__struct_fields__)
+        raise Fault(path, what, hint) from error
+
+
+def refuse_unknown(fields: Mapping[str, Json], known: Sequence[str], path: str) -> None:
+    """Raise Fault for a field that is not known."""
+    for name in fields:
+        if name not in known:
+            raise Fault(f"{path}.{name}", "unknown field", nearest(name, known))
+
+
+def json_type(value: Json) -> str:
+    """Return the name of a value's type as errors say it."""
+    names = {dict: "object", list: "array", type(None): "null"}
+    return names.get(type(value), type(value).__name__)
