@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from fcbench.types import Call
 
 if TYPE_CHECKING:
     from fcbench.types import Case, Json
+
+DEVELOPER = ("developer", "system")
 
 
 def last_user_text(case: Case) -> str:
@@ -17,21 +21,32 @@ def last_user_text(case: Case) -> str:
     )
 
 
-def example_text(case: Case, trigger: str) -> str:
-    """Return what an example's user says, after what its own developer turn told (the date, say).
+def example_messages(case: Case, trigger: str) -> list[dict[str, Json]]:
+    """Return an example's conversation; what its developer told (a date, say) comes first.
 
-    The line that holds the format's trigger sentence belongs to the format and is left out.
+    The developer's line that holds the format's trigger sentence belongs to the format and is left
+    out. Earlier calls and their results stay: an answer may be made of them.
     """
-    context = [
-        str(m.get("content") or "") for m in case.messages if m["role"] in ("developer", "system")
-    ]
     told = [
         line
-        for text in context
-        for line in text.strip().splitlines()
+        for message in case.messages
+        if message["role"] in DEVELOPER
+        for line in str(message.get("content") or "").strip().splitlines()
         if line and not (trigger and trigger in line)
     ]
-    return "\n".join([*told, last_user_text(case)])
+    said = [message for message in case.messages if message["role"] not in DEVELOPER]
+    first = next((i for i, message in enumerate(said) if message["role"] == "user"), None)
+    if first is not None:
+        words = "\n".join([*told, str(said[first].get("content", ""))])
+        said[first] = {**said[first], "content": words}
+    return said
+
+
+def example_text(case: Case, trigger: str) -> str:
+    """Return what an example's user says last, after what its own developer turn told."""
+    alone = [m for m in case.messages if m["role"] in DEVELOPER]
+    alone.append({"role": "user", "content": last_user_text(case)})
+    return str(example_messages(structs.replace(case, messages=alone), trigger)[0]["content"])
 
 
 def openai_tools(case: Case) -> list[dict[str, Json]]:
@@ -57,10 +72,11 @@ def one_answer(case: Case) -> list[Call]:
 def _plain(value: Json) -> Json:
     if isinstance(value, list):
         return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return (
-            _plain(value["$any"][0])
-            if "$any" in value
-            else {k: _plain(v) for k, v in value.items()}
-        )
-    return value
+    if not isinstance(value, dict):
+        return value
+    if "$any" in value:
+        return _plain(value["$any"][0])
+    # A choice of nothing is an argument that has to be left out.
+    return {
+        k: _plain(v) for k, v in value.items() if not (isinstance(v, dict) and v.get("$any") == [])
+    }

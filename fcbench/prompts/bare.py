@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fcbench.prompts._case_text import last_user_text, one_answer
+from fcbench.prompts._case_text import one_answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,13 +14,19 @@ if TYPE_CHECKING:
 
 
 def render(case: Case, examples: Sequence[Case], style: Style) -> str:
-    """Return bos, the examples as pairs of turns, what was said, and an open model turn."""
+    """Return bos, the examples with their answers, what was said, and an open model turn."""
     wire = style.wire
     text = style.bos
     for example in examples:
-        text += wire.render_turn("user", last_user_text(example))
+        text += _said(example, style)
         text += wire.render_turn("assistant", wire.render(one_answer(example)))
-    for message in case.messages:
-        if message["role"] in ("user", "assistant") and message.get("content"):
-            text += wire.render_turn(message["role"], message["content"])
-    return text + str(wire.open_turn("assistant"))
+    return text + _said(case, style) + str(wire.open_turn("assistant"))
+
+
+def _said(case: Case, style: Style) -> str:
+    """Return the words of a conversation, without calls and their results."""
+    return "".join(
+        style.wire.render_turn(message["role"], message["content"])
+        for message in case.messages
+        if message["role"] in ("user", "assistant") and message.get("content")
+    )

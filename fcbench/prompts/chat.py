@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fcbench.errors import UsageError
-from fcbench.prompts._case_text import example_text, one_answer, openai_tools
+from fcbench.prompts._case_text import DEVELOPER, example_messages, one_answer, openai_tools
 from fcbench.prompts._jinja import OwnTemplate
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def render(case: Case, examples: Sequence[Case], style: Style) -> str:
 
 
 def _conversation(case: Case, examples: Sequence[Case], trigger: str) -> list[dict[str, Json]]:
-    opening = [m for m in case.messages[:1] if m["role"] in ("developer", "system")]
+    opening = [m for m in case.messages[:1] if m["role"] in DEVELOPER]
     shown = [message for example in examples for message in _solved(example, trigger)]
     return [*opening, *shown, *case.messages[len(opening) :]]
 
@@ -35,7 +35,7 @@ def _solved(example: Case, trigger: str) -> list[dict[str, Json]]:
     """Return an example as a whole exchange: templates refuse calls without their results."""
     calls = one_answer(example)
     return [
-        {"role": "user", "content": example_text(example, trigger)},
+        *example_messages(example, trigger),
         {
             "role": "assistant",
             "tool_calls": [

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from fcbench.prompts._case_text import example_text, one_answer
+from fcbench.prompts._case_text import DEVELOPER, example_messages, one_answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,14 +19,20 @@ if TYPE_CHECKING:
 
 
 def render(case: Case, examples: Sequence[Case], style: Style) -> str:
-    """Return bos, the examples as pairs of turns, the conversation and an open model turn."""
+    """Return bos, the examples with their answers, the conversation and an open model turn."""
     wire = style.wire
     text = style.bos
     for example in examples:
-        text += wire.render_turn("user", example_text(example, wire.TRIGGER))
+        text += _conversation(example_messages(example, wire.TRIGGER), style)
         text += wire.render_turn("assistant", wire.render(one_answer(example)))
-    context = _context(case)
-    for message in case.messages:
+    text += _conversation(case.messages, style, _context(case))
+    return text + str(wire.open_turn("assistant"))
+
+
+def _conversation(messages: Sequence[dict[str, Json]], style: Style, context: str = "") -> str:
+    """Return the turns of a conversation, the first user's words after the context."""
+    wire, text = style.wire, ""
+    for message in messages:
         role, content = message["role"], str(message.get("content") or "")
         if role == "user":
             text += wire.render_turn("user", f"{context}{content}")
@@ -35,7 +41,7 @@ def render(case: Case, examples: Sequence[Case], style: Style) -> str:
             text += wire.render_turn("assistant", content + _calls(message, style))
         elif role == "tool":
             text += wire.render_turn("user", content)
-    return text + str(wire.open_turn("assistant"))
+    return text
 
 
 def _context(case: Case) -> str:
@@ -43,7 +49,7 @@ def _context(case: Case) -> str:
     told = [
         str(m["content"]).strip()
         for m in case.messages
-        if m["role"] in ("developer", "system") and m.get("content")
+        if m["role"] in DEVELOPER and m.get("content")
     ]
     tools = [
         json.dumps(

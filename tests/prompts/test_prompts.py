@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from fcbench.errors import SuiteError, UsageError
 from fcbench.formats import functiongemma, parse
 from fcbench.formats.functiongemma import CONTROL_TOKEN_IDS, TRIGGER
 from fcbench.prompts import Style, few_shot, requests
+from fcbench.prompts._case_text import one_answer
 from fcbench.prompts._jinja import OwnTemplate
 
 words = st.text(max_size=12).filter(lambda s: not any(token in s for token in CONTROL_TOKEN_IDS))
@@ -307,6 +309,36 @@ def test_examples_show_calls_that_are_valid(mode, own_style):
         assert parse(calls_of_turn).calls == example.expected[0]
 
 
+@pytest.mark.parametrize("mode", ["chat", "raw"])
+def test_an_example_shows_the_results_that_its_answer_is_made_of(mode, own_style):
+    suite = load_suite("multi_turn")
+    example = next(
+        case
+        for case in suite.training_cases()
+        if case.messages[-1]["role"] == "tool" and case.expects_call
+    )
+    (request,) = requests(suite.cases[:1], mode, own_style, [example])
+    before, _, _ = request.prompt.partition(functiongemma.render(one_answer(example)))
+    said = [message["content"] for message in example.messages if message["role"] == "user"]
+    assert all(words in before for words in said)
+    values = [
+        str(v)
+        for m in example.messages
+        if m["role"] == "tool"
+        for v in _leaves(json.loads(m["content"]))
+    ]
+    assert values
+    assert all(value in before for value in values)
+
+
+def _leaves(value):
+    if isinstance(value, dict):
+        return [leaf for item in value.values() for leaf in _leaves(item)]
+    if isinstance(value, list):
+        return [leaf for item in value for leaf in _leaves(item)]
+    return [value] if isinstance(value, str) else []
+
+
 def test_an_examples_choices_are_made_for_their_first_value(own_style):
     chosen = Case(
         "e",
@@ -316,6 +348,11 @@ def test_an_examples_choices_are_made_for_their_first_value(own_style):
     )
     (request,) = requests([case_of([])], "raw", own_style, [chosen])
     assert "call:f{a:1}" in request.prompt
+    absent = msgspec.structs.replace(
+        chosen, expected=[[Call("f", {"a": {"$any": [], "$optional": True}})]]
+    )
+    (request,) = requests([case_of([])], "raw", own_style, [absent])
+    assert "call:f{}" in request.prompt
 
 
 def test_a_prompt_file_sees_the_case(tmp_path):
