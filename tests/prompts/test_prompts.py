@@ -262,6 +262,15 @@ def test_no_prompt_begins_with_two_bos(mode, tiny_model, tmp_path):
             assert ids.count(2) == 1
 
 
+def test_the_repeats_of_a_case_stand_together_and_share_its_prompt(own_style):
+    cases = load_suite("original_experiment").cases[:2]
+    once = requests(cases, "chat", own_style)
+    made = requests(cases, "chat", own_style, repeats=3)
+    assert [(r.case.id, r.repeat) for r in made] == [(c.id, n) for c in cases for n in range(3)]
+    assert all(r.prompt is made[i - r.repeat].prompt for i, r in enumerate(made))
+    assert [r.prompt_sha256 for r in made[::3]] == [r.prompt_sha256 for r in once]
+
+
 def test_raw_has_tools_as_lines_of_json_and_no_declarations(own_style):
     case = load_suite("original_experiment").cases[1]
     (request,) = requests([case], "raw", own_style)
