@@ -77,7 +77,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--repeats", type=int, default=1, metavar="N", help="answers to each case (default: 1)"
     )
-    how.add_argument("--max-new-tokens", type=int, default=256, metavar="N", help="default: 256")
+    how.add_argument(
+        "--max-new-tokens",
+        type=int,
+        metavar="N",
+        help="tokens after which an answer is cut (default: what the suite says, else 256)",
+    )
     how.add_argument(
         "--dtype", default="auto", help="auto, float32, bfloat16 or float16 (default: auto)"
     )

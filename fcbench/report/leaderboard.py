@@ -16,6 +16,7 @@ import msgspec
 from fcbench.errors import FcbenchError, RunError
 from fcbench.metrics import HEADLINE, unit_of
 from fcbench.runs import read_run, score
+from fcbench.suite import MAX_NEW_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from fcbench.types import Json, Matching
 
 MARKERS = ("<!-- leaderboard: begin -->", "<!-- leaderboard: end -->")
-DEFAULT_MAX_NEW_TOKENS, DEFAULT_FORMAT = 256, "functiongemma"
+DEFAULT_FORMAT = "functiongemma"
 SHOWN = (*HEADLINE, "abstention")
 
 
@@ -67,7 +68,7 @@ def row_of(run: str, scores: Scores, seconds: Sequence[float]) -> Row:
         shown_prompt += f", temperature {temperature}".removesuffix(".0")
     if repeats > 1:
         shown_prompt += f", {repeats} repeats"
-    if decoding["max_new_tokens"] != DEFAULT_MAX_NEW_TOKENS:
+    if decoding["max_new_tokens"] != MAX_NEW_TOKENS:
         shown_prompt += f", at most {decoding['max_new_tokens']} tokens"
     if format_name != DEFAULT_FORMAT:
         shown_prompt += f", {format_name}"

@@ -33,8 +33,8 @@ class Options(TypedDict, total=False):
     """"auto", "float32", "bfloat16" or "float16"."""
     batch_size: int
     """Prompts answered together; 16 by default."""
-    max_new_tokens: int
-    """Tokens after which an answer is cut; 256 by default."""
+    max_new_tokens: int | None
+    """Tokens after which an answer is cut; by default what the suite says, else 256."""
     few_shot: int
     """Solved examples before the question, drawn from the suite's training file; 0 by default."""
     prompt_file: str | None
@@ -71,7 +71,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     results: Path | None
     dtype: str = "auto"
     batch_size: int = 16
-    max_new_tokens: int = 256
+    max_new_tokens: int
     few_shot: int = 0
     prompt_file: str | None = None
     limit: int | None = None
@@ -133,6 +133,8 @@ def plan(  # noqa: PLR0913  the signature of fcbench.run
         )
     decode, options["temperature"] = _decode_and_temperature(decode, options.get("temperature"))
     loaded = suite if isinstance(suite, Suite) else load_suite(suite)
+    if options.get("max_new_tokens") is None:
+        options["max_new_tokens"] = loaded.max_new_tokens
     mode, examples = _mode_and_examples(prompt)
     if examples:
         if options.get("few_shot", examples) not in (0, examples):
@@ -152,7 +154,7 @@ def plan(  # noqa: PLR0913  the signature of fcbench.run
         adapter=adapter,
         decode=decode,
         results=None if results is None else Path(results),
-        **options,  # type: ignore[arg-type]  # the temperature is a number by now
+        **options,  # type: ignore[arg-type]  # what is None by default is a number by now
     )
     _check(made)
     return made

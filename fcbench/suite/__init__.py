@@ -17,13 +17,16 @@ from fcbench.suite._reading import Reading
 from fcbench.types import Case, Matching, Record
 
 HUB_PREFIX = "hf:"
+MAX_NEW_TOKENS = 256
+"""What an answer may take where neither the suite nor the user says."""
 
 
 class Suite(Record, frozen=True):
     """The cases of one suite, with the SHA-256 of the file they came from.
 
     `training` is the file that few-shot examples are drawn from, or None. `source` is what
-    load_suite was given, so that a run can name it. `matching` is when a call counts as right.
+    load_suite was given, so that a run can name it. `matching` is when a call counts as right,
+    `max_new_tokens` what an answer may need.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Suite(Record, frozen=True):
     schema: str = ""
     ordered: bool | None = None
     matching: Matching = Matching()
+    max_new_tokens: int = MAX_NEW_TOKENS
 
     def training_cases(self) -> list[Case]:
         """Return the cases of the training file. SuiteError if there is none."""
@@ -67,6 +71,7 @@ class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
     matcher: str = "exact"
     normalise: list[str] = []
     schema_defaults: bool = False
+    max_new_tokens: int = MAX_NEW_TOKENS
 
 
 def suite_names() -> list[str]:
@@ -133,6 +138,7 @@ def _from_folder(folder: Path, source: str) -> Suite:
         schema=manifest.schema,
         ordered=manifest.ordered,
         matching=Matching(manifest.matcher, tuple(manifest.normalise), manifest.schema_defaults),
+        max_new_tokens=manifest.max_new_tokens,
     )
 
 
