@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     missed = scores.missed(dict(args.fail_under), args.interval)
     sys.stderr.writelines(f"missed: {line}\n" for line in missed)
     if scores.n_errors:
-        sys.stderr.write(f"{scores.n_errors} of {scores.n_cases} cases have no answer\n")
+        sys.stderr.write(f"{scores.n_errors} of {len(scores.verdicts)} samples have no answer\n")
         return ERRORS
     return MISSED if missed else OK
 

@@ -167,16 +167,16 @@ def as_text(rows: Iterable[Row], style: str = "simple") -> str:
 
 
 _FOOTNOTE = (
-    "Each cell: per cent [95 % Wilson interval] of n cases. The first three metrics are over the\n"
-    "cases that expect a call, abstention over those that expect none. Errors are failures of the\n"
-    "machinery and in no metric."
+    "Each cell: per cent [95 % Wilson interval] of n cases, the repeats of a case as one cluster.\n"
+    "The first three metrics are over the cases that expect a call, abstention over those that expect\n"
+    "none. Errors are samples where the machinery failed, and in no metric."
 )
 
 
 def _metrics_table(rows: Sequence[Row], style: str) -> str:
     from tabulate import tabulate
 
-    header = ["model", "prompt", *(name.replace("_", " ") for name in SHOWN), "errors", "s/case"]
+    header = ["model", "prompt", *(name.replace("_", " ") for name in SHOWN), "errors", "s/answer"]
     body = [
         [
             row.model,

@@ -89,7 +89,8 @@ class Scores(msgspec.Struct, frozen=True):
         __tracebackhide__ = True  # pytest shows the caller's line, not ours
         if self.n_errors:
             raise RunError(
-                f"{self.n_errors} of {self.n_cases} cases have no answer: {self._first_error()}"
+                f"{self.n_errors} of {len(self.verdicts)} samples have no answer: "
+                f"{self._first_error()}"
             )
         missed = self.missed(thresholds, interval)
         if missed:

@@ -167,3 +167,20 @@ def test_the_command_prints_every_metric_the_rules_and_passes(loose, tmp_path, c
     plain = json.loads(capsys.readouterr().out)
     assert plain["matching"]["normalise"] == ["case"]
     assert plain["passes"]["pass@1"]["value"] == 1
+
+
+def test_a_suite_says_how_many_tokens_its_answers_need(loose, suite, tmp_path, monkeypatch):
+    (tmp_path / "small.py").write_text("def answer(prompts):\n    return ['' for _ in prompts]\n")
+    monkeypatch.chdir(tmp_path)
+
+    def limit(chosen, **options):
+        made = fcbench.run("python:small:answer", chosen, **options)
+        return made.manifest["decoding"]["max_new_tokens"]
+
+    assert limit(suite) == 256
+    (loose / "suite.toml").write_text('name = "loose"\nmax_new_tokens = 1000\n')
+    assert limit(loose) == 1000
+    assert limit(loose, max_new_tokens=7) == 7
+    (loose / "suite.toml").write_text('name = "loose"\nmax_new_tokens = 0\n')
+    with pytest.raises(fcbench.FcbenchError, match="max_new_tokens is at least 1"):
+        limit(loose)
