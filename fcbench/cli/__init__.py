@@ -23,7 +23,7 @@ COMMANDS = {
     "score": "score a stored run, or outputs made elsewhere",
     "leaderboard": "rebuild the leaderboard from stored runs",
     "parse": "say whether texts are valid calls, and if not, why",
-    "suites": "list the suites that come with fcbench",
+    "suites": "list the suites that come with fcbench, or fetch another",
 }
 
 OK, MISSED, USAGE, ERRORS, INTERRUPTED = 0, 1, 2, 3, 130
