@@ -15,7 +15,7 @@ def data_folder(name: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """Return where prepared models are kept: $FCBENCH_CACHE, else the user's cache folder."""
+    """Return where what was prepared or fetched is kept: $FCBENCH_CACHE, else the user's cache."""
     chosen = os.environ.get("FCBENCH_CACHE")
     if chosen:
         return Path(chosen).expanduser()

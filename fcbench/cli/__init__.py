@@ -25,7 +25,7 @@ COMMANDS = {
     "leaderboard": "rebuild the leaderboard from stored runs",
     "parse": "say whether texts are valid calls, and if not, why",
     "lint": "prove that a suite can be satisfied, and find its defects",
-    "suites": "list the suites that come with fcbench",
+    "suites": "list the suites that come with fcbench, or fetch another",
 }
 
 OK, MISSED, USAGE, ERRORS, INTERRUPTED = 0, 1, 2, 3, 130

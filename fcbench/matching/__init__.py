@@ -1,19 +1,24 @@
 """Expected calls x called calls -> verdict. One file a matcher.
 
-A matcher's module has `match(case, calls, matching) -> Match` for a case that expects a call.
+A matcher's module has `match(case, calls, matching) -> Match` for a case that expects a call. One
+whose HAS_OPTIONS is False has rules that no option of Matching changes.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from fcbench import registry
+from fcbench.errors import UsageError
 from fcbench.matching._normalise import steps
 from fcbench.types import Matching, Verdict
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from fcbench.types import CallPair, Case, Parse, Sample
 
 
@@ -34,7 +39,7 @@ def judge(
 ) -> Verdict:
     """Return how one parsed sample compares with its case; `lenient` is what lenient parsing made.
 
-    UsageError for a matcher or a normalisation that does not exist.
+    UsageError for a matcher, or an option of one, that does not exist.
     """
     matching = matching or Matching()
     # A server's own calls say nothing about the syntax of a text that nobody saw.
@@ -42,7 +47,7 @@ def judge(
     syntax = parsed.outcome == "calls" if judged else None
     found = Match(None, None, [])
     if sample.error is None and case.expects_call:
-        found = registry.load("matching", matching.matcher).match(case, parsed.calls, matching)
+        found = _matcher(matching).match(case, parsed.calls, matching)
     verdict = Verdict(case, sample, parsed, syntax, *found)
     if lenient is None:
         return verdict
@@ -50,6 +55,17 @@ def judge(
 
 
 def check_matching(matching: Matching) -> None:
-    """Raise UsageError for a matcher or a normalisation that does not exist."""
-    registry.load("matching", matching.matcher)
+    """Raise UsageError for a matcher, or an option of one, that does not exist."""
+    _matcher(matching)
+
+
+@cache
+def _matcher(matching: Matching) -> ModuleType:
+    module = registry.load("matching", matching.matcher)
     steps(matching.normalise)
+    if not getattr(module, "HAS_OPTIONS", True) and matching != Matching(matching.matcher):
+        raise UsageError(
+            f"the matcher {matching.matcher} takes no normalise and no schema_defaults",
+            hint="leave them out, or use the matcher exact",
+        )
+    return module

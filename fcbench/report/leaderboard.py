@@ -168,8 +168,8 @@ def as_text(rows: Iterable[Row], style: str = "simple") -> str:
 
 _FOOTNOTE = (
     "Each cell: per cent [95 % Wilson interval] of n cases, the repeats of a case as one cluster.\n"
-    "The first three metrics are over the cases that expect a call, abstention over those that expect\n"
-    "none. Errors are samples where the machinery failed, and in no metric."
+    "The first three metrics are over the cases that expect a call, abstention over those that\n"
+    "expect none. Errors are samples where the machinery failed, and in no metric."
 )
 
 

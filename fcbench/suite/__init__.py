@@ -11,7 +11,7 @@ import msgspec
 
 from fcbench.errors import SuiteError, UsageError, nearest
 from fcbench.paths import data_folder
-from fcbench.suite import _rows
+from fcbench.suite import _bfcl, _bfcl_files, _bfcl_wheel, _rows
 from fcbench.suite._lines import located
 from fcbench.suite._reading import Reading
 from fcbench.types import Case, Matching, Record
@@ -85,8 +85,10 @@ def load_suite(name_or_path: str | Path) -> Suite:
     `name_or_path` is the name of a shipped suite ("mobile_actions"), a folder, a .jsonl file, or
     "hf:OWNER/NAME" for a Hugging Face dataset in the schema of google/mobile-actions. Rows are
     fcbench's own cases, or those of google/mobile-actions, of xLAM's function-calling-60k or of
-    OpenAI's chat fine-tuning. SuiteError with file, line and JSON path for
-    anything that cannot be used, UsageError for an unknown name.
+    OpenAI's chat fine-tuning. "bfcl", or "bfcl:CATEGORY,…" for some of it, are the Python
+    categories of BFCL v4, once they were fetched; a wheel of bfcl-eval and a folder of its files
+    are read too. SuiteError with file, line and JSON path for anything that cannot be used,
+    UsageError for an unknown name.
     """
     source = str(name_or_path)
     if source.startswith(HUB_PREFIX):
@@ -96,16 +98,58 @@ def load_suite(name_or_path: str | Path) -> Suite:
     path = Path(name_or_path)
     if source in suite_names():
         return _from_folder(data_folder("suites") / source, source)
+    if source == _bfcl.NAME or source.startswith(f"{_bfcl.NAME}:"):
+        return _from_bfcl(None, source)
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except OSError as error:  # a name that is too long, say
         raise UsageError(f"no suite, folder or file: {error.strerror}: {source[:80]}…") from error
+    if (is_folder or is_file) and _bfcl_files.is_bfcl(path):
+        return _from_bfcl(path, source)
     if is_folder:
         return _from_folder(path, source)
     if is_file:
         return _from_lines({path.name: path.read_bytes()}, source)
     raise UsageError(
         f"no such suite, folder or file: {source}", hint=nearest(source, suite_names())
+    )
+
+
+def fetch_suite(name: str) -> Path:
+    """Fetch the data of a suite that does not come with fcbench, and return where it is now.
+
+    The only one is "bfcl". SuiteError if it cannot be had, UsageError for an unknown name.
+    """
+    if name != _bfcl.NAME:
+        raise UsageError(f"no such suite to fetch: {name}", hint=nearest(name, [_bfcl.NAME]))
+    return _bfcl_wheel.fetch_wheel()
+
+
+def fetched_names() -> list[str]:
+    """Return the names of the suites that were fetched, one a category."""
+    try:
+        _bfcl_wheel.cached_wheel()
+    except SuiteError:
+        return []
+    return [f"{_bfcl.NAME}:{category}" for category in _bfcl.CATEGORIES]
+
+
+def _from_bfcl(path: Path | None, source: str) -> Suite:
+    """Build a suite from a path's files, or by its name from the wheel in the cache."""
+    categories = _bfcl.categories_of(source) if path is None else _bfcl.CATEGORIES
+    with _bfcl_files.opened(_bfcl_wheel.cached_wheel() if path is None else path) as files:
+        cases, sha256 = _bfcl.read(files, categories)
+    _rows.refuse_duplicates(cases, source)
+    chosen = "" if len(categories) == len(_bfcl.CATEGORIES) else f":{','.join(categories)}"
+    return Suite(
+        name=f"{_bfcl.NAME}{chosen}",
+        cases=cases,
+        sha256=sha256,
+        source=source,
+        description=_bfcl.DESCRIPTION
+        + (f", bfcl-eval {_bfcl_wheel.VERSION}" if path is None else ""),
+        licence=_bfcl.LICENCE,
+        matching=Matching("bfcl"),
     )
 
 

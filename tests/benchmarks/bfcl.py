@@ -1,28 +1,24 @@
 """bfcl-eval's own decoder and checker, from its wheel, without what else it would install.
 
-Source: bfcl-eval 2026.3.23 on PyPI, Apache-2.0. The wheel is downloaded to the cache folder and
-read from there; nothing of it is copied into this repository.
+Source: bfcl-eval 2026.3.23 on PyPI, Apache-2.0. The wheel is fetched to the cache folder and read
+from there; nothing of it is copied into this repository.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import subprocess
 import sys
 import tempfile
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from fcbench.paths import cache_folder
+from fcbench.errors import SuiteError
+from fcbench.suite._bfcl_wheel import VERSION, fetch_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-VERSION = "2026.3.23"
-WHEEL = f"bfcl_eval-{VERSION}-py3-none-any.whl"
-SHA256 = "3bb6dfa5f0c68ad403c9ec50b00db2bb3b4cc9b38ab1ff33f48fe30d853d3a0a"
+__all__ = ["VERSION", "Unavailable", "load"]
 MODEL = "any"  # ast_checker looks up a model's name, to know how it spells dots in function names
 
 
@@ -36,7 +32,10 @@ def load() -> tuple[Callable[[str], Any], Callable[..., bool]]:
     The first takes a turn and raises for what it cannot decode. The second takes a turn, function
     docs, possible answers and a category, and says whether the turn is right. Raises Unavailable.
     """
-    sys.path.insert(0, str(_wheel()))
+    try:
+        sys.path.insert(0, str(fetch_wheel()))
+    except SuiteError as error:
+        raise Unavailable(error.message) from error
     # It makes folders for results as soon as it is imported.
     os.environ.setdefault("BFCL_PROJECT_ROOT", tempfile.mkdtemp(prefix="bfcl-"))
     # The real module imports the handler of every API, and with them 149 packages.
@@ -66,22 +65,3 @@ def load() -> tuple[Callable[[str], Any], Callable[..., bool]]:
         return bool(verdict["valid"])
 
     return decode, is_right
-
-
-def _wheel() -> Path:
-    wheel = cache_folder() / "bfcl-eval" / WHEEL
-    if not wheel.is_file():
-        wheel.parent.mkdir(parents=True, exist_ok=True)
-        command = [
-            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
-            *("--no-deps", "--only-binary", ":all:", "--dest", str(wheel.parent)),
-            f"bfcl-eval=={VERSION}",
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode or not wheel.is_file():
-            last = done.stderr.strip().splitlines()[-1:] or ["pip gave no reason"]
-            raise Unavailable(f"pip cannot download bfcl-eval {VERSION}: {last[0]}")
-    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    if found != SHA256:
-        raise Unavailable(f"{WHEEL} in the cache has SHA-256 {found}, expected {SHA256}")
-    return wheel

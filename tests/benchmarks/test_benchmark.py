@@ -9,6 +9,7 @@ import pytest
 
 from fcbench import Call, parse
 from fcbench.matching import judge
+from fcbench.suite._bfcl_wheel import WHEEL
 from tests.benchmarks import bfcl, parse_and_match
 from tests.benchmarks.notations import (
     FUNCTIONGEMMA,
@@ -82,6 +83,6 @@ def test_the_report_is_written_from_what_was_measured(tmp_path, monkeypatch, cap
 def test_a_wheel_that_is_not_the_published_one_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("FCBENCH_CACHE", str(tmp_path))
     (tmp_path / "bfcl-eval").mkdir()
-    (tmp_path / "bfcl-eval" / bfcl.WHEEL).write_bytes(b"not a wheel")
+    (tmp_path / "bfcl-eval" / WHEEL).write_bytes(b"not a wheel")
     with pytest.raises(bfcl.Unavailable, match="SHA-256"):
         bfcl.load()
