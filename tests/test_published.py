@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from fcbench import load_suite
+from fcbench.cli.suites import as_markdown
 from fcbench.report import leaderboard
+from fcbench.report.markdown import insert
+from fcbench.suite import suite_names
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
@@ -24,13 +28,14 @@ def test_the_stored_runs_give_the_published_leaderboard(rows):
     assert leaderboard.as_csv(rows) == (RESULTS / "leaderboard.csv").read_text("utf-8")
 
 
-def test_the_readme_shows_the_stored_runs(rows, tmp_path):
+def test_the_readme_shows_the_stored_runs_and_the_suites(rows, tmp_path):
     copy = tmp_path / "README.md"
     readme = (ROOT / "README.md").read_text("utf-8")
-    copy.write_text(
-        re.sub(r"(?s)(leaderboard: begin -->\n).*(<!-- lead)", r"\1\2", readme), encoding="utf-8"
-    )
-    leaderboard.insert(rows, copy)
+    emptied = re.sub(r"(?s)(<!-- (\w+): begin -->\n).*?(<!-- \2: end -->)", r"\1\3", readme)
+    assert len(emptied) < len(readme) - 2000
+    copy.write_text(emptied, encoding="utf-8")
+    insert(copy, "leaderboard", leaderboard.as_text(rows, "github"))
+    insert(copy, "suites", as_markdown(list(map(load_suite, suite_names()))))
     assert copy.read_text("utf-8") == readme
 
 

@@ -26,12 +26,13 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score every stored run, write leaderboard.{md,csv,json}, print the tables."""
     from fcbench.report import leaderboard
+    from fcbench.report.markdown import insert
 
     results = Path(args.results)
     rows, left_out = leaderboard.read_rows(results)
     sys.stderr.writelines(f"left out: {line}\n" for line in left_out)
     leaderboard.write(rows, results)
     if args.insert:
-        leaderboard.insert(rows, Path(args.insert))
+        insert(Path(args.insert), "leaderboard", leaderboard.as_text(rows, "github"))
     sys.stdout.write(leaderboard.as_json(rows) if args.json else leaderboard.as_text(rows))
     return ERRORS if any(row.n_errors for row in rows) else OK

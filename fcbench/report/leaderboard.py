@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from fcbench.stats import Estimate
     from fcbench.types import Json, Matching
 
-MARKERS = ("<!-- leaderboard: begin -->", "<!-- leaderboard: end -->")
 DEFAULT_FORMAT = "functiongemma"
 SHOWN = (*HEADLINE, "abstention")
 
@@ -241,20 +240,6 @@ def write(rows: Sequence[Row], results: Path) -> None:
         (results / "leaderboard.json").write_text(as_json(rows), encoding="utf-8")
     except OSError as error:
         raise RunError(f"{results}: cannot be written: {error.strerror}") from error
-
-
-def insert(rows: Iterable[Row], file: Path) -> None:
-    """Replace what stands between a Markdown file's leaderboard markers. RunError without them."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{file}: cannot be read: {error}") from error
-    before, begin, rest = text.partition(f"{MARKERS[0]}\n")
-    _, end, after = rest.partition(MARKERS[1])
-    if not begin or not end:
-        raise RunError(f"{file}: holds no {MARKERS[0]} … {MARKERS[1]}")
-    table = as_text(rows, "github")
-    file.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
 
 
 def as_json(rows: Iterable[Row]) -> str:

@@ -1,0 +1,24 @@
+"""Tables in Markdown files that people keep by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fcbench.errors import RunError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def insert(file: Path, name: str, text: str) -> None:
+    """Replace what stands between <!-- NAME: begin --> and end. RunError without these markers."""
+    try:
+        content = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{file}: cannot be read: {error}") from error
+    first, last = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+    before, begin, rest = content.partition(first)
+    _, end, after = rest.partition(last)
+    if not begin or not end:
+        raise RunError(f"{file}: holds no {first.strip()} … {last}")
+    file.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
