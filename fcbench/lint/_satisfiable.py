@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from fcbench.types import ArgumentResult, Case, Json, Matching
 
+EMPTY: tuple[Json, ...] = ("", [], {})
+
 
 def lint_satisfiable(case: Case, matching: Matching, format: str) -> Iterator[Finding]:
     """Yield the accepted answers that no output satisfies, and values that none may have."""
@@ -56,23 +58,36 @@ def _solve(case: Case, expected: Call, matching: Matching) -> tuple[Call, list[t
     alone = msgspec.structs.replace(case, expected=[[expected]])
     choices = {key: plain_values(value) for key, value in expected.arguments.items()}
     first = {key: values[0] for key, values in choices.items() if values}
+
+    def is_right(key: str, value: Json) -> bool:
+        called = Call(expected.name, {**first, key: value})
+        return _result(alone, called, key, matching) == "equal"
+
     arguments, dead = dict(first), []
     for key, values in choices.items():
-        results = [_result(alone, expected.name, {**first, key: v}, key, matching) for v in values]
-        right = [v for v, result in zip(values, results, strict=True) if result == "equal"]
-        dead += [(key, v) for v, r in zip(values, results, strict=True) if r != "equal"]
-        if right:
-            arguments[key] = right[0]
+        judged = [(value, is_right(key, value)) for value in values]
+        right = [value for value, accepted in judged if accepted]
+        dead += [(key, value) for value, accepted in judged if not accepted]
+        # A matcher may accept what no list holds, as BFCL's accepts "" for what may be left out.
+        found = right or [value for value in EMPTY if is_right(key, value)]
+        required = key in _required(case, expected.name)
+        if right or (required and found):
+            arguments[key] = found[0]
         elif is_optional(expected.arguments[key]):
             arguments.pop(key, None)
     return Call(expected.name, arguments), dead
 
 
-def _result(
-    case: Case, name: str, arguments: dict[str, Json], key: str, matching: Matching
-) -> ArgumentResult | None:
+def _required(case: Case, name: str) -> Sequence[str]:
+    found: Sequence[str] = next(
+        (tool.parameters.get("required", ()) for tool in case.tools if tool.name == name), ()
+    )
+    return found
+
+
+def _result(case: Case, call: Call, key: str, matching: Matching) -> ArgumentResult | None:
     """Return how the matcher judges one argument of a call."""
-    verdict = judge(case, Sample(case.id), Parse("calls", [Call(name, arguments)]), matching)
+    verdict = judge(case, Sample(case.id), Parse("calls", [call]), matching)
     results = (a.result for pair in verdict.pairs for a in pair.arguments if a.path == key)
     return next(results, None)
 
