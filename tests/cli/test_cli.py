@@ -249,7 +249,8 @@ def test_parse_says_which_formats_accept_a_turn(capsys):
     assert run(capsys, "parse", "t.txt", "--format", "all")[0] == 1
 
 
-def test_suites_lists_what_comes_with_fcbench(capsys):
+def test_suites_lists_what_comes_with_fcbench(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("FCBENCH_CACHE", str(tmp_path))  # nothing was fetched there
     _, out, _ = run(capsys, "suites")
     assert all(name in out for name in suite_names())
     assert "MIT" in out
