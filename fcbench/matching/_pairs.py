@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from fcbench.matching._values import compare_objects
 from fcbench.types import Call, CallPair
 
@@ -27,21 +29,19 @@ def table_of(answer: Sequence[Call], calls: Sequence[Call], compare: Compare) ->
 
 def _pair(expected: tuple[int, Call], called: tuple[int, Call], compare: Compare) -> CallPair:
     (i, wanted), (j, made) = expected, called
-    if wanted.name == made.name:
-        arguments = compare(wanted, made)
-    else:  # no argument of another function is one that is wanted
-        arguments = [
-            *compare_objects(wanted.arguments, {}),
-            *compare_objects({}, made.arguments),
-        ]
+    # The arguments of two functions are told where such a pair is laid out: few of them are.
+    arguments = compare(wanted, made) if wanted.name == made.name else []
     return CallPair(i, j, wanted.name, made.name, arguments)
 
 
 def is_equal(pair: CallPair) -> bool:
     """Whether a called call is an expected one."""
-    return pair.expected_name == pair.called_name and all(
-        a.result == "equal" for a in pair.arguments
-    )
+    if pair.expected_name != pair.called_name:
+        return False
+    for argument in pair.arguments:  # noqa: SIM110  a generator takes twice as long here
+        if argument.result != "equal":
+            return False
+    return True
 
 
 def gain(pair: CallPair) -> float:
@@ -56,17 +56,20 @@ def lay_out(
     table: Table, chosen: Sequence[int | None], answer: Sequence[Call], calls: Sequence[Call]
 ) -> list[CallPair]:
     """Return the pair of each expected call, then the called ones that no expected one has."""
-    pairs = [
-        table[i][j]
-        if j is not None
-        else CallPair(i, None, wanted.name, None, compare_objects(wanted.arguments, {}))
-        for i, (j, wanted) in enumerate(zip(chosen, answer, strict=True))
-    ]
-    pairs += [
-        CallPair(None, j, None, made.name, compare_objects({}, made.arguments))
-        for j, made in enumerate(calls)
-        if j not in chosen
-    ]
+    pairs = []
+    for i, (j, wanted) in enumerate(zip(chosen, answer, strict=True)):
+        pair = CallPair(i, None, wanted.name, None) if j is None else table[i][j]
+        if pair.expected_name != pair.called_name:  # no argument of another function is wanted
+            extra = [] if j is None else compare_objects({}, calls[j].arguments)
+            arguments = [*compare_objects(wanted.arguments, {}), *extra]
+            pair = structs.replace(pair, arguments=arguments)
+        pairs.append(pair)
+    if len(calls) > len(answer) or None in chosen:
+        pairs += [
+            CallPair(None, j, None, made.name, compare_objects({}, made.arguments))
+            for j, made in enumerate(calls)
+            if j not in chosen
+        ]
     return pairs
 
 

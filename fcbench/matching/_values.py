@@ -24,6 +24,7 @@ class Rules(NamedTuple):
 
 
 EXACT = Rules()
+NOTHING: Mapping[str, Json] = {}
 
 
 @cache
@@ -73,20 +74,22 @@ def compare_objects(
     schema: Mapping[str, Json] | None = None,
 ) -> list[ArgumentVerdict]:
     """Return one verdict a key, expected ones first. An absent optional key is equal."""
-    properties = _below(schema, "properties") if rules.schema_defaults else {}
+    properties = _below(schema, "properties") if rules.schema_defaults else NOTHING
     verdicts = []
     for key, value in expected.items():
         if key in called:
-            result = _compare(value, called[key], rules, _below(properties, key))
+            below = _below(properties, key) if properties else NOTHING
+            result = _compare(value, called[key], rules, below)
             verdicts.append(ArgumentVerdict(key, result, value, called[key]))
         else:
-            absent = (is_choice(value) and value.get(OPTIONAL, False)) or _is_default(
-                value, properties, key, rules
-            )
+            absent = is_choice(value) and value.get(OPTIONAL, False)
+            absent = absent or (properties and _is_default(value, properties, key, rules))
             verdicts.append(ArgumentVerdict(key, "equal" if absent else "missing", value))
+    if len(verdicts) == len(called) and not properties and expected.keys() == called.keys():
+        return verdicts  # nothing can be extra
     for key, value in called.items():
         if key not in expected:
-            default = _is_default(value, properties, key, rules)
+            default = properties and _is_default(value, properties, key, rules)
             verdicts.append(ArgumentVerdict(key, "equal" if default else "extra", called=value))
     return verdicts
 
@@ -94,6 +97,8 @@ def compare_objects(
 def _compare(
     expected: Json, called: Json, rules: Rules, schema: Mapping[str, Json]
 ) -> ArgumentResult:
+    if type(expected) is str and expected == called:  # the commonest by far
+        return "equal"
     if equal(expected, called, rules, schema):
         return "equal"
     types = _accepted_types(expected)

@@ -7,7 +7,7 @@ paired by optimal assignment, never greedily.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from fcbench.matching import Match
 from fcbench.matching._assignment import assign
@@ -17,18 +17,9 @@ from fcbench.matching._values import compare_objects, rules_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fcbench.types import ArgumentVerdict, Call, CallPair, Case, Matching
+    from fcbench.types import ArgumentVerdict, Call, Case, Matching
 
     Compare = Callable[[Call, Call], list[ArgumentVerdict]]
-
-
-class _Answer(NamedTuple):
-    """The calls against one accepted answer. They compare by how well it is met."""
-
-    names_equal: bool
-    calls_equal: bool
-    nearness: float
-    pairs: list[CallPair]
 
 
 def match(case: Case, calls: Sequence[Call], matching: Matching) -> Match:
@@ -45,13 +36,14 @@ def match(case: Case, calls: Sequence[Call], matching: Matching) -> Match:
         return compare_objects(wanted.arguments, made.arguments, rules, schemas.get(wanted.name))
 
     answers = [_compare(answer, calls, compare, ordered=case.ordered) for answer in case.expected]
-    best = max(answers, key=lambda answer: answer[:3])
-    return Match(best.names_equal, best.calls_equal, best.pairs)
+    if len(answers) == 1:
+        return answers[0]
+    return max(answers, key=lambda found: (found.name, found.arguments, nearness(found.pairs)))
 
 
 def _compare(
     answer: Sequence[Call], calls: Sequence[Call], compare: Compare, *, ordered: bool
-) -> _Answer:
+) -> Match:
     table = table_of(answer, calls, compare)
     if ordered:
         chosen: list[int | None] = [i if i < len(calls) else None for i in range(len(answer))]
@@ -63,5 +55,4 @@ def _compare(
         names_equal = expected_names == called_names
     else:
         names_equal = sorted(expected_names) == sorted(called_names)
-    calls_equal = names_equal and all(map(is_equal, pairs))
-    return _Answer(names_equal, calls_equal, nearness(pairs), pairs)
+    return Match(names_equal, names_equal and all(map(is_equal, pairs)), pairs)
