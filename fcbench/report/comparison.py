@@ -63,7 +63,7 @@ def _metric(metric: str, pairs: Pairs, letters: Sequence[str]) -> str:
     title = metric.replace("_", " ")
     table = tabulate(body, head, disable_numparse=True)
     notes = [line for pair, c in pairs.items() for line in _notes(pair, c, letters)]
-    return "\n".join([title, "", table, *(["", *notes] if notes else [])])
+    return "\n".join([title, "", table, *(["", *notes] if notes else [])]).rstrip()
 
 
 def _notes(pair: tuple[int, int], c: Comparison, letters: Sequence[str]) -> list[str]:
@@ -139,8 +139,9 @@ def _flips(a: str, b: str, comparison: Comparison, n_flips: int) -> str:
 
 
 def _side(letter: str, side: Side) -> list[str]:
+    value = {0.0: "no", 1.0: "yes"}.get(side.value, f"{side.value:.3g}")
     why = "right" if side.reason is None else visible(side.reason)
     return [
-        f"    {letter} {side.value:g}: {why}",
+        f"    {letter} {value}: {why}",
         f"      {visible(shorten(side.text, SHOWN_TEXT))}",
     ]

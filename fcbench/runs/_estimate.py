@@ -44,7 +44,11 @@ def _estimate(
         if value is not None:
             clusters.setdefault(case_id, []).append(value)
     by_case = list(clusters.values())
-    return clustered(by_case, method=interval) if unit_of(name) is None else mean(by_case)
+    if unit_of(name) is None:
+        return clustered(by_case, method=interval)
+    found = mean(by_case)
+    # No quantity here is negative, which Student's t does not know.
+    return found if found.low is None else found._replace(low=max(0.0, found.low))
 
 
 def passes(verdicts: Iterable[Verdict]) -> dict[str, Estimate]:

@@ -184,3 +184,10 @@ def test_a_suite_says_how_many_tokens_its_answers_need(loose, suite, tmp_path, m
     (loose / "suite.toml").write_text('name = "loose"\nmax_new_tokens = 0\n')
     with pytest.raises(fcbench.FcbenchError, match="max_new_tokens is at least 1"):
         limit(loose)
+
+
+def test_no_interval_of_a_quantity_reaches_below_nothing(suite):
+    rows = [{"id": f"c{i}", "text": RIGHT, "output_tokens": 1000 * (i == 0)} for i in range(10)]
+    found = fcbench.score(rows, suite=suite).metrics["output_tokens"]
+    assert (found.value, found.low, found.n) == (100, 0, 10)
+    assert found.high > 300
