@@ -1,6 +1,7 @@
 # make demo    the base model over two suites: what fcbench prints
 # make test    lint, types, tests; without a model, a few minutes
 # make test-model    the tests that need the packaged Gemma 3 270M
+# make test-bfcl     our judgement of BFCL's entries beside bfcl-eval's own, which it fetches
 # make bench   outputs judged a second, beside bfcl-eval and plain Lark, into results/benchmarks/
 # make coverage    how often the intervals hold the truth, into results/benchmarks/
 # make fuzz    texts that break the parser, looked for during FUZZ_SECONDS
@@ -10,7 +11,7 @@ BIN := .venv/bin
 FUZZ_SECONDS ?= 600
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-model bench coverage fuzz lint types clean
+.PHONY: demo test test-model test-bfcl bench coverage fuzz lint types clean
 
 demo: .venv/installed-model
 	$(BIN)/python -m fcbench run --model gemma3-270m --prompt chat,raw,bare,raw+3 \
@@ -22,6 +23,10 @@ test: lint types .venv/installed-test
 
 test-model: .venv/installed-test .venv/installed-model
 	$(BIN)/python -m pytest --quiet -m model
+
+test-bfcl: .venv/installed-test .venv/installed-bench
+	$(BIN)/python -m fcbench suites fetch bfcl
+	$(BIN)/python -m pytest --quiet -m bfcl
 
 bench: .venv/installed-bench
 	$(BIN)/python -m tests.benchmarks.parse_and_match

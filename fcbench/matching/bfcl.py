@@ -10,8 +10,8 @@ anew, and compared with its own code by `make test-bfcl`. In plain words:
 - Every required argument is there, and every other one that the expected call has unless "" is
   among its accepted values. An argument that the expected call or the schema lacks is wrong.
 - Types are Python's own: True is no integer, 1.0 neither; but 1 is a float. A schema of any type
-  takes strings. The items of an array are checked too, without that leave for integers; what lies
-  deeper is not. Where "" is accepted, items are of any type.
+  takes strings. Items of an array have the schema's type or that of an accepted array's first item,
+  without that leave for integers; where "" is accepted, any type. What lies deeper is not checked.
 - Where the first accepted value is of another type than the schema's, it stands for a variable, and
   values of that type are right too; whatever comes must then be an accepted value by Python's ==.
 - Strings are equal without spaces and , . / - _ * ^, in lower case, with " for '. So are strings
@@ -23,9 +23,9 @@ anew, and compared with its own code by `make test-bfcl`. In plain words:
 - An object has accepted values for each of its keys, "" for one that may be left out, and no other
   key. So have the objects in an array of objects, which come in order. Deeper objects are values.
 
-Where its code would raise, the call is wrong; pairing goes on. fcbench has no tuples: a sequence is
-a list. Where a schema lacks what BFCL's always have, nothing is required, and items are of no type.
-A case's `ordered` means nothing here, and `$any` only where BFCL has its lists.
+Where its code would raise, the call is wrong, and pairing goes on. fcbench has no tuples: every
+sequence is a list. Where a schema lacks what BFCL's always have, nothing is required, and items are
+of no type. A case's `ordered` means nothing here, and `$any` only where BFCL has its lists.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def _accepted(expected: Json, kind: type, item_kind: type | None = None) -> list
             [_accepted_keys(item) for item in value] if isinstance(value, list) else value
             for value in values
         ]
-    return [*values, ""] if optional else list(values)
+    return ["", *values] if optional else list(values)
 
 
 def _accepted_keys(value: Json) -> Json:
@@ -235,7 +235,8 @@ def _is_accepted_object(value: Json, accepted: Sequence[Json]) -> bool:
 
 
 def _are_accepted_objects(values: list[Json], accepted: Json) -> bool:
-    if not isinstance(accepted, list | str):
+    # Whatever has a length is passed over when it has another one.
+    if not isinstance(accepted, list | str | dict):
         raise _WouldRaise
     return len(values) == len(accepted) and all(
         _is_accepted_object(value, [each]) for value, each in zip(values, accepted, strict=True)
@@ -243,8 +244,9 @@ def _are_accepted_objects(values: list[Json], accepted: Json) -> bool:
 
 
 def _standard_items(values: Json) -> list[Json]:
-    # BFCL reads a string among the accepted lists, "" above all, as the list of its characters.
-    if not isinstance(values, list | str):
+    # BFCL reads a string among the accepted lists, "" above all, as the list of its characters, and
+    # an empty object as an empty list.
+    if not isinstance(values, list | str) and values != {}:
         raise _WouldRaise
     return [_standard(value) for value in values]
 

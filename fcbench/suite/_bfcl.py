@@ -156,7 +156,7 @@ def _case(row: _Row, category: str, answer: _Row | None) -> Case:
             read_message(message, f"$.question[0][{i}]")
             for i, message in enumerate(question.question[0])
         ]
-        check_messages(messages)
+        check_messages(messages, "$.question[0]")
         functions = [
             _function(function, f"$.function[{i}]") for i, function in enumerate(question.function)
         ]

@@ -16,19 +16,19 @@ ROLES = ("system", "developer", "user", "assistant", "tool")
 _OPTIONAL_KEYS = {"$any", "$optional"}
 
 
-def check_messages(messages: list[dict[str, Json]]) -> None:
+def check_messages(messages: list[dict[str, Json]], path: str = "$.messages") -> None:
     """Raise Fault unless the messages have known roles and words."""
     if not messages:
-        raise Fault("$.messages", "a case needs at least one message")
+        raise Fault(path, "a case needs at least one message")
     for i, message in enumerate(messages):
         role = message.get("role")
         if role not in ROLES:
-            raise Fault(f"$.messages[{i}].role", f"not a role: {role}", nearest(str(role), ROLES))
+            raise Fault(f"{path}[{i}].role", f"not a role: {role}", nearest(str(role), ROLES))
         if role == "user" and "content" not in message:
-            raise Fault(f"$.messages[{i}].content", "a user message has words")
+            raise Fault(f"{path}[{i}].content", "a user message has words")
         if not isinstance(message.get("content", ""), str):
             found = json_type(message["content"])
-            raise Fault(f"$.messages[{i}].content", f"expected str, got {found}")
+            raise Fault(f"{path}[{i}].content", f"expected str, got {found}")
 
 
 def check_expected(case: Case) -> None:

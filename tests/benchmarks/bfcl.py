@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import warnings
 from types import ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fcbench.errors import SuiteError
 from fcbench.suite._bfcl_wheel import VERSION, fetch_wheel
@@ -26,12 +27,21 @@ class Unavailable(Exception):
     """bfcl-eval cannot be had here, and why."""
 
 
-def load() -> tuple[Callable[[str], Any], Callable[..., bool]]:
-    """Return bfcl-eval's decoder, and a function that decodes and checks as its runner does.
+class BfclEval(NamedTuple):
+    """What bfcl-eval does. Each function raises whatever its own code raises.
 
-    The first takes a turn and raises for what it cannot decode. The second takes a turn, function
-    docs, possible answers and a category, and says whether the turn is right. Raises Unavailable.
+    `decode` takes a turn. `check` takes function docs, decoded calls, possible answers and a
+    category, and says whether the calls are right. `is_right` takes a turn, function docs, possible
+    answers and a category, and does both as its runner does.
     """
+
+    decode: Callable[[str], Any]
+    check: Callable[[Any, Any, Any, str], bool]
+    is_right: Callable[[str, Any, Any, str], bool]
+
+
+def load() -> BfclEval:
+    """Return bfcl-eval's decoder and checker. Raises Unavailable."""
     try:
         sys.path.insert(0, str(fetch_wheel()))
     except SuiteError as error:
@@ -43,25 +53,30 @@ def load() -> tuple[Callable[[str], Any], Callable[..., bool]]:
     stub.MODEL_CONFIG_MAPPING = {MODEL: SimpleNamespace(underscore_to_dot=False)}
     sys.modules[stub.__name__] = stub
     try:
-        from bfcl_eval.constants.enums import Language, ReturnFormat
-        from bfcl_eval.eval_checker.ast_eval.ast_checker import ast_checker
-        from bfcl_eval.model_handler.utils import default_decode_ast_prompting
-        from bfcl_eval.utils import is_function_calling_format_output
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what its sources and requirements are warned of
+            from bfcl_eval.constants.enums import Language, ReturnFormat
+            from bfcl_eval.eval_checker.ast_eval.ast_checker import ast_checker
+            from bfcl_eval.model_handler.utils import default_decode_ast_prompting
+            from bfcl_eval.utils import is_function_calling_format_output
     except ImportError as error:
         raise Unavailable(f"{error}; pip install '.[bench]'") from error
 
     def decode(text: str) -> Any:
         return default_decode_ast_prompting(text, ReturnFormat.PYTHON)
 
+    def check(functions: Any, calls: Any, answers: Any, category: str) -> bool:
+        verdict = ast_checker(functions, calls, answers, Language.PYTHON, category, MODEL)
+        return bool(verdict["valid"])
+
     def is_right(text: str, functions: Any, answers: Any, category: str) -> bool:
         # The steps of _evaluate_single_ast_entry in its eval_runner.
         try:
-            decoded = default_decode_ast_prompting(text, ReturnFormat.PYTHON)
+            decoded = decode(text)
         except Exception:  # noqa: BLE001  its decoder raises whatever went wrong
             return False
         if not is_function_calling_format_output(decoded):
             return False
-        verdict = ast_checker(functions, decoded, answers, Language.PYTHON, category, MODEL)
-        return bool(verdict["valid"])
+        return check(functions, decoded, answers, category)
 
-    return decode, is_right
+    return BfclEval(decode, check, is_right)

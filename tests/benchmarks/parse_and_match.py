@@ -112,12 +112,12 @@ def find_contestants() -> tuple[dict[str, Contestant], list[str]]:
     except ImportError as error:
         missing.append(f"{CYTHON}: {error}")
     try:
-        decode, is_right = bfcl.load()
+        theirs = bfcl.load()
     except bfcl.Unavailable as error:
         missing.append(f"bfcl-eval: {error}")
     else:
-        contestants[DECODE] = bfcl_decode(decode)
-        contestants[CHECK] = bfcl_check(is_right)
+        contestants[DECODE] = bfcl_decode(theirs.decode)
+        contestants[CHECK] = bfcl_check(theirs.is_right)
     return contestants, missing
 
 
