@@ -7,6 +7,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from fcbench import load_suite
+from fcbench.lint import lint
+from fcbench.suite._bfcl import ANSWERED
 from fcbench.suite._bfcl_wheel import wheel_path
 from tests.benchmarks import bfcl
 from tests.bfcl import synthetic
@@ -116,3 +118,15 @@ def test_the_report_is_written_from_what_was_counted(parity):
     assert f"{parity.outputs:,}" in text
     assert "satisfies under BFCL's rules: 1" in text
     assert all(name in text for name in CLASSES)
+
+
+def test_lint_finds_the_entries_that_their_checker_never_accepts_or_that_contradict_a_schema(
+    found, theirs
+):
+    kinds: dict[str, set[str]] = {}
+    for finding in lint(load_suite(f"bfcl:{','.join(ANSWERED)}")):
+        kinds.setdefault(finding.kind, set()).add(finding.case_id)
+    assert kinds["unsatisfiable"] == {limit.id for limit in unsatisfiable(found, theirs)}
+    assert len(kinds["unsatisfiable"]) == 4
+    assert kinds["required_optional"] == {limit.id for limit in optional_though_required(found)}
+    assert len(kinds["required_optional"]) == 14
