@@ -26,6 +26,7 @@ class _Described(msgspec.Struct):
     sha256: str
     tags: list[str]
     limit: int | None
+    ordered: bool | None = None
 
 
 class _Named(msgspec.Struct):
@@ -74,6 +75,12 @@ def read_run(path: str | Path) -> Run:
         raise RunError(
             f"{folder.path}: its suite {suite.name} has another SHA-256 now",
             hint="restore the suite's file that the run was made with, or run again",
+        )
+    # The hash is of the cases' file; this stands in suite.toml and changes who is right.
+    if suite.ordered != described.ordered:
+        raise RunError(
+            f"{folder.path}: its suite {suite.name} says another `ordered` now",
+            hint="restore it in suite.toml, or run again",
         )
     cases = select(suite, described.tags, described.limit)
     return Run(manifest, cases, latest(folder.samples()), str(folder.path))

@@ -279,3 +279,15 @@ def test_pass_at_k_is_not_over_cases_in_which_a_constraint_forbids_the_answer(
     decoding = {**free.manifest["decoding"], "mode": "constrained"}
     held = msgspec.structs.replace(free, manifest={**free.manifest, "decoding": decoding})
     assert fcbench.score(held).passes["pass@1"][::3] == (1.0, 1)
+
+
+def test_a_run_is_not_scored_by_another_order_than_its_suite_said(loose, tmp_path, monkeypatch):
+    (tmp_path / "small.py").write_text("def answer(prompts):\n    return list(prompts)\n")
+    monkeypatch.chdir(tmp_path)
+    made = fcbench.run("python:small:answer", loose, results=tmp_path / "results")
+    toml = loose / "suite.toml"
+    toml.write_text(toml.read_text() + "ordered = true\n")
+    with pytest.raises(RunError, match="says another `ordered` now"):
+        fcbench.score(made.folder)
+    with pytest.raises(RunError, match=r"suite\.ordered differs"):
+        fcbench.run("python:small:answer", loose, results=tmp_path / "results", resume=True)
