@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from jsonschema.exceptions import ValidationError
     from jsonschema.protocols import Validator
 
     from fcbench.types import Json
+
+LONG = 1023  # bits: a longer integer is no float
 
 
 def refusals(schema: Mapping[str, Json], arguments: Mapping[str, Json]) -> list[str]:
     """Return why a schema refuses a call's arguments, `PATH: reason` each; none if it does not.
 
     Draft 2020-12 without `format`. What is no schema, or points to one elsewhere, refuses all.
+    Nothing that a model wrote, or a suite, raises an exception here.
 
     >>> refusals({"properties": {"x": {"enum": ["a", "b"]}}}, {"x": "c"})
     ["$.x: 'c' is not one of ['a', 'b']"]
     """
-    validator = _validator(json.dumps(schema, sort_keys=True))
+    validator = _validator_of(schema)
     if isinstance(validator, str):
         return [validator]
     from referencing.exceptions import Unresolvable
 
     try:
-        found = sorted(validator.iter_errors(arguments), key=lambda error: error.json_path)
+        found = sorted(validator.iter_errors(_printable(arguments)), key=_path)
     except Unresolvable as error:
         return [f"$: the schema refers to what is not there: {error}"]
     except RecursionError:
         return ["$: nested too deep"]
+    # jsonschema takes whatever a $ref names for a schema: a list, a number.
+    except (AttributeError, TypeError, ValueError):
+        return ["$: the schema refers to what is no schema"]
     return [f"{error.json_path}: {error.message}" for error in found]
 
 
@@ -42,8 +50,44 @@ def fault(schema: Mapping[str, Json]) -> str | None:
     >>> fault({"required": "x"})
     "$: not a valid schema at $.required: 'x' is not of type 'array'"
     """
-    validator = _validator(json.dumps(schema, sort_keys=True))
+    validator = _validator_of(schema)
     return validator if isinstance(validator, str) else None
+
+
+class _Long(int):
+    """An integer of more digits than CPython prints or a float holds; jsonschema prints both."""
+
+    def __repr__(self) -> str:
+        return f"an integer of {self.bit_length()} bits"
+
+    def __truediv__(self, other: float) -> float:
+        try:
+            return int(self) / other
+        except OverflowError:  # of an infinite quotient jsonschema makes fractions, exactly
+            return math.inf
+
+
+def _printable(value: Json) -> Json:
+    """Return a value whose long integers print, and divide, without an exception."""
+    if isinstance(value, dict):
+        return {key: _printable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return list(map(_printable, value))
+    is_long = type(value) is int and value.bit_length() > LONG
+    return _Long(value) if is_long else value
+
+
+def _path(error: ValidationError) -> str:
+    return error.json_path
+
+
+def _validator_of(schema: Mapping[str, Json]) -> Validator | str:
+    try:
+        return _validator(json.dumps(schema, sort_keys=True))
+    except RecursionError:
+        return "$: not a valid schema: nested too deep"
+    except ValueError:
+        return "$: not a valid schema: it holds an integer that is too long"
 
 
 @lru_cache(maxsize=4096)

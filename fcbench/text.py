@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fcbench.types import Json
 
 
 def visible(text: str) -> str:
@@ -14,6 +18,16 @@ def width(text: str) -> int:
     """Return the columns of a terminal that a text takes: wide characters two, combining none."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
     return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
+
+
+def show(value: Json) -> str:
+    """Return a value as Python writes it."""
+    try:
+        return repr(value)
+    except ValueError:  # CPython does not print integers of more than 4,300 digits
+        return "a number too long to show"
+    except RecursionError:
+        return "a value nested too deep to show"
 
 
 def shorten(text: str, length: int = 160) -> str:

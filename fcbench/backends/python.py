@@ -98,7 +98,7 @@ def _judge_type(request: Request, answer: Any, seconds: float) -> Sample:
         kind = type(answer).__name__
         return _sample(request, error=f"TypeError: expected str or a list of Call, got {kind}")
     try:  # what cannot be stored must not end the run when it is written
-        stored = json.loads(json.dumps([[call.name, call.arguments] for call in answer]))
+        stored = json.loads(json.dumps([[c.name, c.arguments] for c in answer], allow_nan=False))
         calls = msgspec.convert(stored, list[tuple[str, dict[str, Any]]])
     except (TypeError, ValueError, RecursionError) as error:
         return _sample(request, error=f"not calls of JSON values: {error}")

@@ -14,6 +14,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from fcbench.errors import FcbenchError, nearest
+from fcbench.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -78,7 +79,9 @@ def _guarded(command: str, args: argparse.Namespace) -> int:
     try:
         return int(module.run(args))
     except FcbenchError as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        # A suite's names and a model's words may hold what moves a terminal's cursor.
+        lines = map(visible, f"{type(error).__name__}: {error}".split("\n"))
+        sys.stderr.write("\n".join(lines) + "\n")
         return USAGE
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")

@@ -8,15 +8,17 @@ from typing import Any
 
 def threshold(text: str) -> tuple[str, float]:
     """Return METRIC=X as a pair; X is a share between 0 and 1."""
-    from fcbench.errors import nearest
-    from fcbench.metrics import share_names
+    from fcbench.errors import UsageError
+    from fcbench.metrics import check_gate
 
     name, equals, value = text.partition("=")
-    names = share_names()
     if not equals:
         raise argparse.ArgumentTypeError(f"expected METRIC=X, got {text}")
-    if name not in names:
-        raise argparse.ArgumentTypeError(f"no such metric: {name} ({nearest(name, names)})")
+    try:
+        check_gate(name)
+    except UsageError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        raise argparse.ArgumentTypeError(f"{error.message}{hint}") from error
     try:
         share = float(value)
     except ValueError:

@@ -101,7 +101,9 @@ def _as_text(suite: Suite, findings: list[Finding], n_shown: int) -> str:
             lines.append(f"    … and {len(of_kind) - n_shown} more (--show {len(of_kind)})")
     n_errors = len({f.case_id for f in findings if f.is_error})
     verdict = f"errors in {_cases(n_errors)}" if n_errors else "passes"
-    return "\n".join([f"{suite.name}: {verdict} ({_cases(len(suite.cases))})", *lines]) + "\n"
+    return (
+        "\n".join([f"{visible(suite.name)}: {verdict} ({_cases(len(suite.cases))})", *lines]) + "\n"
+    )
 
 
 def _cases(n: int) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcbench.cli import ERRORS, MISSED, OK
+from fcbench.text import visible
 
 if TYPE_CHECKING:
     import argparse
@@ -165,8 +166,7 @@ def _verdict(scored: list[Scores], args: argparse.Namespace) -> int:
         sys.stderr.write(f"missed: {line}\n")
     if n_errors:
         first = next(v for s in scored for v in s.verdicts if v.sample.error is not None)
-        sys.stderr.write(
-            f"{n_errors} samples are errors, the first in {first.case.id}: {first.sample.error}\n"
-        )
+        where = visible(f"{first.case.id}: {first.sample.error}")
+        sys.stderr.write(f"{n_errors} samples are errors, the first in {where}\n")
         return ERRORS
     return MISSED if missed else OK

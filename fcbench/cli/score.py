@@ -45,17 +45,21 @@ def _as_text(scores: Scores) -> str:
 
     from fcbench.metrics import unit_of
     from fcbench.report.leaderboard import SHOWN, cell, quantity, rules_label
+    from fcbench.text import visible
 
     overall = [
         [_words(name), cell(found) if unit_of(name) is None else quantity(name, found)]
         for name, found in [*scores.metrics.items()]
     ]
     overall += [[name, cell(found)] for name, found in scores.passes.items()]
-    by_tag = [[tag, *(cell(found[name]) for name in SHOWN)] for tag, found in scores.by_tag.items()]
+    by_tag = [
+        [visible(tag), *(cell(found[name]) for name in SHOWN)]
+        for tag, found in scores.by_tag.items()
+    ]
     rules = rules_label(scores.matching)
     outcomes = ", ".join(f"{kind} {n}" for kind, n in scores.outcomes.items())
     parts = [
-        f"{scores.suite}, {scores.n_cases} cases{f' ({rules})' if rules else ''}",
+        f"{visible(scores.suite)}, {scores.n_cases} cases{f' ({rules})' if rules else ''}",
         tabulate(overall, ["metric", "per cent [95 % interval] of n cases"], disable_numparse=True),
         tabulate(by_tag, ["tag", *map(_words, SHOWN)], disable_numparse=True) if by_tag else "",
         f"turns: {outcomes}",

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fcbench.formats import grammar_of
 from fcbench.lint._answers import lint_answers
 from fcbench.lint._duplicates import duplicates, leaks
 from fcbench.lint._finding import LEVELS, Finding
 from fcbench.lint._mentions import unmentioned
 from fcbench.lint._satisfiable import lint_satisfiable
+from fcbench.matching import check_matching
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fcbench.suite import Suite
-    from fcbench.types import Case
+    from fcbench.types import Case, Matching
 
 __all__ = ["LEVELS", "Finding", "lint"]
 
@@ -28,13 +30,18 @@ def lint(
     matching, and must score 1. `training` are cases that none of the suite's may repeat. UsageError
     for a format or a matching that does not exist.
     """
-    findings = [
-        finding
-        for case in suite.cases
-        for finding in (
-            *lint_satisfiable(case, suite.matching, format),
-            *lint_answers(case, suite.matching),
-            *unmentioned(case),
-        )
-    ]
+    check_matching(suite.matching)
+    grammar_of(format)
+    findings = [f for case in suite.cases for f in _of_case(case, suite.matching, format)]
     return [*findings, *duplicates(suite.cases), *leaks(suite.cases, training)]
+
+
+def _of_case(case: Case, matching: Matching, format: str) -> list[Finding]:
+    try:
+        return [
+            *lint_satisfiable(case, matching, format),
+            *lint_answers(case, matching),
+            *unmentioned(case),
+        ]
+    except RecursionError:
+        return [Finding("inexpressible", case.id, "$", "nested too deep")]

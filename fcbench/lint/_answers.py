@@ -10,16 +10,24 @@ import msgspec
 from fcbench.lint._finding import Finding
 from fcbench.lint._values import is_optional, plain_values
 from fcbench.matching import judge
+from fcbench.matching._values import equal, rules_of
 from fcbench.schemas import fault, refusals
+from fcbench.text import show
 from fcbench.types import Call, Parse, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from fcbench.matching._values import Rules
     from fcbench.types import Case, Json, Matching
 
-# What a schema says of the whole set of arguments is asked of the whole call alone.
-WHOLE = ("required", "minProperties", "maxProperties", "dependentRequired", "dependentSchemas")
+# What is asked of an argument by itself. All else, such as `required`, also within an allOf, is of
+# the whole set of arguments, and asked of the whole call.
+ALONE = ("properties", "patternProperties", "additionalProperties", "propertyNames", "$id")
+# Where else than in its own properties a schema may declare an argument.
+ELSEWHERE = ("patternProperties", "$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if")
+# What an argument's own schema may refer to.
+DEFINITIONS = ("$defs", "definitions", "$anchor")
 
 
 def lint_answers(case: Case, matching: Matching) -> Iterator[Finding]:
@@ -34,17 +42,20 @@ def lint_answers(case: Case, matching: Matching) -> Iterator[Finding]:
     for i, answer in enumerate(case.expected):
         for j, call in enumerate(answer):
             where = f"$.expected[{i}][{j}].arguments"
-            if faults[call.name] is None:
+            # What no tool declares is unsatisfiable, and said there.
+            if call.name in schemas and faults[call.name] is None:
                 yield from _call(case.id, where, call, schemas[call.name])
-            yield from _values(case.id, where, call)
+            yield from _values(case.id, where, call, rules_of(matching))
     yield from _answers(case, matching)
 
 
 def _call(case_id: str, where: str, call: Call, schema: Mapping[str, Json]) -> Iterator[Finding]:
     properties = schema.get("properties", {})
     required = schema.get("required", [])
-    is_open = schema.get("additionalProperties", False) is not False
-    one_by_one = {key: value for key, value in schema.items() if key not in WHOLE}
+    is_open = schema.get("additionalProperties", False) is not False or any(
+        name in schema for name in ELSEWHERE
+    )
+    one_by_one = {key: schema[key] for key in (*ALONE, *DEFINITIONS) if key in schema}
     fits = True
     for key, expected in call.arguments.items():
         if key not in properties and not is_open:
@@ -64,13 +75,17 @@ def _call(case_id: str, where: str, call: Call, schema: Mapping[str, Json]) -> I
             yield Finding("schema_refuses", case_id, where, f"{call.name}: {why}")
 
 
-def _values(case_id: str, where: str, call: Call) -> Iterator[Finding]:
-    """Yield choices of one argument that stand in its list twice."""
+def _values(case_id: str, where: str, call: Call, rules: Rules) -> Iterator[Finding]:
+    """Yield choices of one argument of which the matcher takes one for the other.
+
+    1 and 1.0 side by side are no oversight: other people's matchers tell them apart.
+    """
     for key, expected in call.arguments.items():
         values = plain_values(expected)
         for a, b in combinations(values, 2):
-            if type(a) is type(b) and a == b:
-                yield Finding("overlap", case_id, f"{where}.{key}", f"{a!r} stands there twice")
+            if type(a) is type(b) and equal(a, b, rules):
+                what = f"{show(a)} stands there twice" if a == b else f"{show(a)} equals {show(b)}"
+                yield Finding("overlap", case_id, f"{where}.{key}", what)
                 break
 
 
@@ -79,7 +94,10 @@ def _answers(case: Case, matching: Matching) -> Iterator[Finding]:
     for (i, first), (j, second) in combinations(enumerate(case.expected), 2):
         for (m, wide), (n, narrow) in (((i, first), (j, second)), ((j, second), (i, first))):
             alone = msgspec.structs.replace(case, expected=[wide])
-            calls = [Call(call.name, plain_values(call.arguments)[0]) for call in narrow]
+            choices = [plain_values(call.arguments) for call in narrow]
+            if not all(choices):  # unsatisfiable: it asks for nothing
+                continue
+            calls = [Call(c.name, first) for c, (first, *_) in zip(narrow, choices, strict=True)]
             verdict = judge(alone, Sample(case.id, text="…"), Parse("calls", calls), matching)
             if verdict.arguments:
                 what = f"accepts what $.expected[{n}] asks for"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import unicodedata
 from collections import Counter
@@ -13,9 +12,9 @@ import msgspec
 from fcbench.lint._finding import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
-    from fcbench.types import Case
+    from fcbench.types import Case, Json
 
 SHINGLE = 5  # characters
 NEAR = 0.8  # Jaccard similarity of two texts' shingles from which they are nearly the same
@@ -23,15 +22,24 @@ NEAR = 0.8  # Jaccard similarity of two texts' shingles from which they are near
 
 def duplicates(cases: Sequence[Case]) -> Iterator[Finding]:
     """Yield the cases whose messages and tools an earlier case has too."""
-    seen: dict[str, Case] = {}
+    seen: dict[Hashable, Case] = {}
     for case in cases:
-        tools = sorted(map(msgspec.to_builtins, case.tools), key=lambda tool: str(tool["name"]))
-        key = json.dumps([case.messages, tools], sort_keys=True)
+        tools = [msgspec.structs.asdict(tool) for tool in case.tools]
+        key = _frozen([case.messages, sorted(tools, key=lambda tool: str(tool["name"]))])
         earlier = seen.setdefault(key, case)
         if earlier is not case:
             same = "the same" if earlier.expected == case.expected else "ANOTHER"
             what = f"asks what {earlier.id} asks and expects {same} answer"
             yield Finding("duplicate", case.id, "$.messages", what)
+
+
+def _frozen(value: Json) -> Hashable:
+    """Return a JSON value as one that can be a key: 1, 1.0 and true are three."""
+    if isinstance(value, dict):
+        return frozenset((key, _frozen(item)) for key, item in value.items())
+    if isinstance(value, list):
+        return tuple(map(_frozen, value))
+    return type(value), value
 
 
 def leaks(cases: Sequence[Case], training: Sequence[Case]) -> Iterator[Finding]:
@@ -47,6 +55,8 @@ def leaks(cases: Sequence[Case], training: Sequence[Case]) -> Iterator[Finding]:
     index = _Index(texts)
     for case in cases:
         text = _words(case)
+        if not text:  # a mark or two: nothing to have learned by heart
+            continue
         if text in exact:
             yield Finding("leaked", case.id, "$.messages", f"the words of {exact[text]}")
             continue

@@ -11,6 +11,7 @@ from fcbench.formats import parse, render
 from fcbench.lint._finding import Finding
 from fcbench.lint._values import is_optional, plain_values
 from fcbench.matching import judge
+from fcbench.text import show
 from fcbench.types import Call, Parse, Sample
 
 if TYPE_CHECKING:
@@ -25,15 +26,20 @@ def lint_satisfiable(case: Case, matching: Matching, format: str) -> Iterator[Fi
     """Yield the accepted answers that no output satisfies, and values that none may have."""
     if not case.expected and not case.tools:
         yield Finding("unsatisfiable", case.id, "$.tools", "a call is right, and no tool is there")
+    declared = {tool.name for tool in case.tools}
     for i, answer in enumerate(case.expected):
         where = f"$.expected[{i}]"
+        unknown = [call.name for call in answer if call.name not in declared]
+        if unknown:
+            yield Finding("unsatisfiable", case.id, where, f"no tool declares {unknown[0]}")
+            continue
         alone = msgspec.structs.replace(case, expected=[answer])
         calls = []
         for j, call in enumerate(answer):
             found, dead = _solve(alone, call, matching)
             calls.append(found)
             yield from (
-                Finding("dead_value", case.id, f"{where}[{j}].arguments.{path}", f"{value!r}")
+                Finding("dead_value", case.id, f"{where}[{j}].arguments.{path}", show(value))
                 for path, value in dead
             )
         if not answer:
@@ -97,4 +103,4 @@ def _is_right(case: Case, parsed: Parse, matching: Matching) -> bool:
 
 
 def _words(calls: Sequence[Call]) -> str:
-    return ", ".join(f"{call.name}({call.arguments!r})" for call in calls)
+    return ", ".join(f"{call.name}({show(call.arguments)})" for call in calls)

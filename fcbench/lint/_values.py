@@ -10,20 +10,20 @@ if TYPE_CHECKING:
 
     from fcbench.types import Json
 
-MOST = 64  # combinations of nested choices that are looked at
+MOST = 64  # combinations of choices in one object, or one list, that are looked at
 
 
 def plain_values(expected: Json) -> list[Json]:
     """Return the plain values that an expected one accepts, the first choices first.
 
-    Of the combinations of nested choices at most the first 64.
+    Of the combinations of choices within an object or a list at most the first 64.
 
     >>> plain_values({"$any": [1, {"$any": [2, 3]}]})
     [1, 2, 3]
     >>> plain_values({"a": {"$any": [1, 2], "$optional": True}})
     [{'a': 1}, {'a': 2}, {}]
     """
-    return list(islice(_values(expected), MOST))
+    return list(_values(expected))
 
 
 def _values(expected: Json) -> Iterator[Json]:
@@ -36,9 +36,10 @@ def _values(expected: Json) -> Iterator[Json]:
             for key, value in expected.items()
         ]
         combined: Iterator[tuple[list[tuple[str, Any]], ...]] = product(*fields)
-        yield from (dict(pair for part in parts for pair in part) for parts in combined)
+        first = islice(combined, MOST)
+        yield from (dict(pair for part in parts for pair in part) for parts in first)
     elif isinstance(expected, list):
-        yield from map(list, product(*map(plain_values, expected)))
+        yield from map(list, islice(product(*map(plain_values, expected)), MOST))
     else:
         yield expected
 

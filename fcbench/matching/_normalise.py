@@ -26,9 +26,9 @@ def _datetime(text: str) -> str:
         return text
     try:
         read = datetime.fromisoformat(written)
-    except ValueError:
+        return (read if read.tzinfo is None else read.astimezone(UTC)).isoformat()
+    except (ValueError, OverflowError):  # not a time, or one that is before year 1 in UTC
         return text
-    return (read if read.tzinfo is None else read.astimezone(UTC)).isoformat()
 
 
 # In the order in which they are applied: a date and time is read before its letters change.

@@ -1,7 +1,8 @@
 """Verdicts -> numbers. One file a metric, one function of its name in it.
 
 A metric takes a verdict and returns a share from 0 to 1, or None where it does not apply. One whose
-module names a `UNIT` returns a quantity of that unit instead.
+module names a `UNIT` returns a quantity of that unit instead. `LOWER_IS_BETTER` in the module says
+that a model is the better the less it has of it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from fcbench import registry
+from fcbench.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +38,11 @@ def unit_of(name: str) -> str | None:
     return getattr(registry.load("metrics", name), "UNIT", None)
 
 
-def share_names() -> list[str]:
-    """Return the names of the metrics that are shares: those a threshold can be set for."""
-    return [name for name in metric_names() if unit_of(name) is None]
+def check_gate(name: str) -> None:
+    """Raise UsageError unless a model can be asked to reach so much of a metric."""
+    if name not in metric_names():
+        raise UsageError(f"no such metric: {name}", hint=nearest(name, metric_names()))
+    if unit_of(name) is not None:
+        raise UsageError(f"{name} is no share of cases: it has no threshold")
+    if getattr(registry.load("metrics", name), "LOWER_IS_BETTER", False):
+        raise UsageError(f"of {name} less is better: a threshold would pass the worst models")

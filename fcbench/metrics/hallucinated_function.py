@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from fcbench.types import Verdict
 
 
+LOWER_IS_BETTER = True
+
+
 def hallucinated_function(verdict: Verdict) -> float | None:
     """Return 1.0 if a call names a function that no tool of the case declares, else 0.0.
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from fcbench.types import Verdict
 
 
+LOWER_IS_BETTER = True
+
+
 def over_calling(verdict: Verdict) -> float | None:
     """Return 1.0 if the model called more often than an accepted answer does, else 0.0.
 

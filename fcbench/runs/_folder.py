@@ -75,7 +75,7 @@ class RunFolder:
             manifest = json.loads(path.read_bytes())
         except OSError as error:
             raise RunError(f"{path}: cannot be read: {error.strerror}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RunError(f"{path}: not JSON: {error}") from error
         if not isinstance(manifest, dict):
             raise RunError(f"{path}: $: expected object")
@@ -89,7 +89,10 @@ class RunFolder:
         path = self.path / SAMPLES
         if not path.is_file():
             return []
-        lines = path.read_bytes().split(b"\n")
+        try:
+            lines = path.read_bytes().split(b"\n")
+        except OSError as error:
+            raise RunError(f"{path}: cannot be read: {error.strerror}") from error
         return [_sample(path, number, line) for number, line in enumerate(lines[:-1], start=1)]
 
     def set_torn_line_aside(self) -> None:
@@ -109,7 +112,7 @@ class RunFolder:
 def _sample(path: Path, number: int, line: bytes) -> Sample:
     try:
         return msgspec.convert(json.loads(line), Sample)
-    except (ValueError, msgspec.ValidationError) as error:
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise RunError(f"{path}:{number}: not a sample: {error}") from error
 
 

@@ -129,6 +129,7 @@ def manifest_of(plan: Plan, backend: Backend, requests: Sequence[Request]) -> di
             "name": plan.suite.name,
             "source": plan.suite.source,
             "sha256": plan.suite.sha256,
+            "ordered": plan.suite.ordered,
             "n_cases": len(plan.cases),
             "limit": plan.limit,
             "tags": list(plan.tags),

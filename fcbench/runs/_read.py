@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -12,7 +12,7 @@ from fcbench.runs._folder import RunFolder
 from fcbench.runs._generate import latest
 from fcbench.runs._plan import select
 from fcbench.suite import load_suite
-from fcbench.types import Matching, Run
+from fcbench.types import DecodeMode, Matching, Run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,12 +21,42 @@ if TYPE_CHECKING:
 
 
 class _Described(msgspec.Struct):
-    """What reading a run needs of its manifest's suite."""
-
+    name: str
     source: str
     sha256: str
     tags: list[str]
     limit: int | None
+    ordered: bool | None = None
+
+
+class _Named(msgspec.Struct):
+    name: str
+
+
+class _Asked(msgspec.Struct):
+    mode: str
+    few_shot: int
+    file: str | None
+
+
+class _Drawn(msgspec.Struct):
+    mode: DecodeMode
+    max_new_tokens: int
+    # Runs that began before these could be chosen do not say them.
+    temperature: float = 0.0
+    repeats: Annotated[int, msgspec.Meta(ge=1)] = 1
+
+
+class _Manifest(msgspec.Struct):
+    """What scoring a run, and its row in a leaderboard, need of its manifest."""
+
+    suite: _Described
+    format: _Named
+    prompt: _Asked
+    model: _Named
+    decoding: _Drawn
+    seed: int
+    started_at: str
 
 
 def read_run(path: str | Path) -> Run:
@@ -37,7 +67,7 @@ def read_run(path: str | Path) -> Run:
     folder = RunFolder(Path(path))
     manifest = folder.manifest()
     try:
-        described = msgspec.convert(manifest.get("suite"), _Described)
+        described = msgspec.convert(manifest, _Manifest).suite
     except msgspec.ValidationError as error:
         raise RunError(f"{folder.path / 'run.json'}: not the manifest of a run: {error}") from error
     suite = load_suite(described.source)
@@ -45,6 +75,12 @@ def read_run(path: str | Path) -> Run:
         raise RunError(
             f"{folder.path}: its suite {suite.name} has another SHA-256 now",
             hint="restore the suite's file that the run was made with, or run again",
+        )
+    # The hash is of the cases' file; this stands in suite.toml and changes who is right.
+    if suite.ordered != described.ordered:
+        raise RunError(
+            f"{folder.path}: its suite {suite.name} says another `ordered` now",
+            hint="restore it in suite.toml, or run again",
         )
     cases = select(suite, described.tags, described.limit)
     return Run(manifest, cases, latest(folder.samples()), str(folder.path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fcbench.text import shorten
+from fcbench.text import shorten, show
 
 if TYPE_CHECKING:
     from fcbench.types import CallPair, Json, Verdict
@@ -49,7 +49,4 @@ def _difference(pair: CallPair) -> str | None:
 
 
 def _show(value: Json) -> str:
-    try:
-        return shorten(repr(value))
-    except ValueError:  # CPython does not print integers of more than 4,300 digits
-        return "a number too long to show"
+    return shorten(show(value))

@@ -109,13 +109,16 @@ def _score(evidence: _Evidence) -> Scores:
     cases, manifest = evidence.cases, evidence.manifest
     verdicts = _verdicts(evidence)
     tags = sorted({tag for case in cases for tag in case.tags})
-    metrics, by_tag = estimates(verdicts, tags, _moot(evidence))
+    moot = _moot(evidence)
+    metrics, by_tag = estimates(verdicts, tags, moot)
+    # Who could not abstain is not asked whether one try in k did.
+    tried = [v for v in verdicts if v.case.expects_call or "abstention" not in moot]
     return Scores(
         suite=evidence.suite,
         suite_sha256=evidence.sha256,
         metrics=metrics,
         by_tag=by_tag,
-        passes=passes(verdicts),
+        passes=passes(tried),
         outcomes=dict(Counter(map(outcome_of, verdicts)).most_common()),
         n_cases=len(cases),
         n_errors=sum(verdict.sample.error is not None for verdict in verdicts),

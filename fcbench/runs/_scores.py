@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fcbench.errors import RunError, UsageError, nearest
-from fcbench.metrics import metric
+from fcbench.errors import RunError, UsageError
+from fcbench.metrics import check_gate, metric
 from fcbench.runs._estimate import describe, estimate
 from fcbench.runs._reason import outcome_of, reason
 from fcbench.stats import Estimate  # noqa: TC001  pydoc and typing.get_type_hints want it
@@ -76,7 +76,10 @@ class Scores(msgspec.Struct, frozen=True):
             }
             for verdict in self.verdicts
         ]
-        return pd.DataFrame(rows)
+        frame = pd.DataFrame(rows, dtype=object)
+        # Not the texts: pandas' own strings hold no lone surrogate, which a model may write.
+        kinds = dict.fromkeys(self.metrics, float) | {"repeat": int}
+        return frame.astype({name: kind for name, kind in kinds.items() if name in frame})
 
     def assert_at_least(self, interval: Method = "wilson", **thresholds: float) -> None:
         """Raise AssertionError unless each metric's lower bound reaches its threshold.
@@ -84,7 +87,7 @@ class Scores(msgspec.Struct, frozen=True):
         `interval` is "wilson", or "clopper-pearson" for bounds that never promise too much. The
         message holds the metric, its interval, n, and the first failing cases. RunError when
         some cases have no answer, because then the machinery failed and not the model; UsageError
-        for an unknown metric.
+        for an unknown metric, one of which less is better, and one that is no share.
         """
         __tracebackhide__ = True  # pytest shows the caller's line, not ours
         if self.n_errors:
@@ -100,8 +103,9 @@ class Scores(msgspec.Struct, frozen=True):
         """Return a line for each metric whose interval's lower bound is below its threshold."""
         lines = []
         for name, threshold in thresholds.items():
-            if name not in self.metrics:
-                raise UsageError(f"no such metric: {name}", hint=nearest(name, self.metrics))
+            check_gate(name)
+            if not 0 <= threshold <= 1:  # NaN is not either
+                raise UsageError(f"a threshold is a share from 0 to 1, got {name}={threshold:g}")
             found = self.metrics[name]
             if found.n:  # one that is moot here stays so
                 found = estimate(name, self.verdicts, interval)

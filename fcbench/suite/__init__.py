@@ -191,6 +191,8 @@ def _read_manifest(toml: Path) -> _Manifest:
         return msgspec.convert(tomllib.loads(toml.read_text(encoding="utf-8")), _Manifest)
     except FileNotFoundError as error:
         raise SuiteError(f"{toml}: no such file", hint="a suite folder holds suite.toml") from error
+    except OSError as error:
+        raise SuiteError(f"{toml}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SuiteError(f"{toml}: not TOML: {error}") from error
     except msgspec.ValidationError as error:
@@ -202,6 +204,8 @@ def _read_hashed(path: Path, sha256: str | None, toml: Path) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise SuiteError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a NUL in its name
+        raise SuiteError(f"{toml}: names a file that cannot be: {error}") from error
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise SuiteError(
             f"{path}: its SHA-256 is not the one in {toml}",

@@ -62,14 +62,28 @@ def _schema(schema: Json, path: str) -> dict[str, Json]:
             key: _schema(value, f"{path}.properties.{key}") for key, value in properties.items()
         }
     _check_lists(lowered, path)
-    if isinstance(lowered.get("items"), dict):
-        lowered["items"] = _schema(lowered["items"], f"{path}.items")
     for union in ("anyOf", "oneOf", "allOf"):
         if isinstance(lowered.get(union), list):
             lowered[union] = [
                 _schema(value, f"{path}.{union}[{i}]") for i, value in enumerate(lowered[union])
             ]
-    return lowered
+    return lowered | _below(lowered, path)
+
+
+def _below(schema: Mapping[str, Json], path: str) -> dict[str, Json]:
+    """Return the schemas within that stand by themselves or by name; true and false are left."""
+    below: dict[str, Json] = {
+        name: _schema(schema[name], f"{path}.{name}")
+        for name in ("items", "additionalProperties", "not")
+        if isinstance(schema.get(name), dict)
+    }
+    for name in ("$defs", "definitions", "patternProperties"):
+        if isinstance(schema.get(name), dict):
+            below[name] = {
+                key: _schema(value, f"{path}.{name}.{key}") if isinstance(value, dict) else value
+                for key, value in schema[name].items()
+            }
+    return below
 
 
 def _check_lists(schema: Mapping[str, Json], path: str) -> None:

@@ -288,6 +288,12 @@ def bad_inputs(tmp_path: Path, case_row) -> dict[str, tuple[list[str], str]]:
     conflict = tmp_path / "functiongemma-conflict.lark"
     conflict.write_text('turn: a | b\na: "x"\nb: "x"\n', encoding="utf-8")
     (tmp_path / "t.txt").write_text("x", encoding="utf-8")
+    (tmp_path / "dir" / "suite.toml").mkdir(parents=True)
+    (tmp_path / "nul").mkdir()
+    (tmp_path / "nul" / "suite.toml").write_text(
+        'name = "a"\ncases = "a\\u0000"\n', encoding="utf-8"
+    )
+    escape = json.dumps({"id": "\x1b[31m", "text": "x"})
     return {
         "suite line that is not JSON": (over(suite("j", json.dumps(row), "{")), "j.jsonl:2: not JSON"),
         "unknown field": (over(suite("u", json.dumps({**row, "tagz": []}))), "u.jsonl:1: $.tagz: unknown field"),
@@ -317,6 +323,11 @@ def bad_inputs(tmp_path: Path, case_row) -> dict[str, tuple[list[str], str]]:
         "not a run": (["score", "results/none"], "run.json: cannot be read"),
         "no runs": (["leaderboard", "--results", "none"], "none: holds no run that can be read"),
         "two ways to say examples": ([*RUN, "--few-shot", "2", "--prompt", "raw+3"], "both say how many examples"),
+        "gate where less is better": ([*RUN, "--fail-under", "over_calling=0.1"], "of over_calling less is better"),
+        "gate on a quantity": ([*RUN, "--fail-under", "seconds=1"], "seconds is no share of cases"),
+        "suite.toml that is a folder": (["lint", "dir"], "dir/suite.toml: cannot be read: Is a directory"),
+        "file name with a NUL": (["lint", "nul"], "nul/suite.toml: names a file that cannot be"),
+        "what would move the cursor": (["score", suite("e", escape), "--suite", "original_experiment"], r"has no case \x1b[31m"),
         "wrong output line": (["score", suite("o", "[]"), "--suite", "original_experiment"], "o.jsonl:1: $: expected object"),
     }  # fmt: skip
 

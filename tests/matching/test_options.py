@@ -56,6 +56,9 @@ def results(expected, called, **options):
         (("datetime",), "2026-01-20T15:00:00Z", "2026-01-20T16:00:00+01:00", True),
         (("datetime",), "2026-01-20T15:00:00", "2026-01-20T15:00:00Z", False),
         (("datetime",), "2026-01-20", "2026-01-20T00:00:00", False),
+        # These are before the first year, and after the last one, in UTC.
+        (("datetime",), "2026-01-20T15:00", "0001-01-01T00:00:00+05:00", False),
+        (("datetime",), "2026-01-20T15:00", "9999-12-31T23:59:59-05:00", False),
         (("datetime",), "2026-01-20T15:00:00", "2026-01-20T15:00:01", False),
         (("datetime", "case"), "2026-01-20T15:00:00Z", "2026-01-20t15:00:00z", True),
         (("datetime",), "15:00", "15:00:00", False),

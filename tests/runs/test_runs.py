@@ -303,7 +303,14 @@ def test_a_backend_of_another_package_may_raise_a_backend_error():
 
 
 @pytest.mark.parametrize(
-    "call", [Call("f", {"x": object()}), Call(5), Call("f", {"x": 10**5000}), Call("f", [1])]
+    "call",
+    [
+        Call("f", {"x": object()}),
+        Call(5),
+        Call("f", {"x": 10**5000}),
+        Call("f", {"x": float("nan")}),
+        Call("f", [1]),
+    ],
 )
 def test_calls_that_cannot_be_stored_are_errors(call):
     backend = PythonBackend(lambda p: [[call]] * len(p), "x", 16)

@@ -1,11 +1,14 @@
 """Scores of repeated samples, under a suite's own rules, and gates."""
 
 import json
+from pathlib import Path
 
+import msgspec
 import pytest
 
 import fcbench
 from fcbench.cli import main
+from fcbench.errors import RunError, UsageError
 from fcbench.stats import clopper_pearson, wilson
 
 RIGHT = fcbench.render([fcbench.Call("show_map", {"query": "Oslo"})])
@@ -191,3 +194,107 @@ def test_no_interval_of_a_quantity_reaches_below_nothing(suite):
     found = fcbench.score(rows, suite=suite).metrics["output_tokens"]
     assert (found.value, found.low, found.n) == (100, 0, 10)
     assert found.high > 300
+
+
+@pytest.fixture
+def stored(suite, tmp_path, monkeypatch):
+    """A run in a folder."""
+    (tmp_path / "small.py").write_text("def answer(prompts):\n    return list(prompts)\n")
+    monkeypatch.chdir(tmp_path)
+    return fcbench.run("python:small:answer", suite, results=tmp_path / "results")
+
+
+def broken(manifest, *path, value=None):
+    """Return a manifest with one field replaced, or left out."""
+    broken = json.loads(json.dumps(manifest))
+    *above, last = path
+    at = broken
+    for key in above:
+        at = at[key]
+    if value is None:
+        del at[last]
+    else:
+        at[last] = value
+    return broken
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("format",), None),
+        (("format",), []),
+        (("prompt",), 5),
+        (("model",), None),
+        (("suite", "name"), None),
+        (("decoding",), []),
+        (("decoding", "mode"), "bogus"),
+        (("decoding", "repeats"), "x"),
+        (("decoding", "repeats"), -1),
+        (("seed",), None),
+        (("started_at",), None),
+    ],
+)
+def test_a_broken_manifest_is_no_run_and_left_out_of_the_leaderboard(
+    stored, tmp_path, capsys, path, value
+):
+    other = tmp_path / "results" / "other"
+    other.mkdir()
+    (other / "run.json").write_text(json.dumps(broken(stored.manifest, *path, value=value)))
+    with pytest.raises(RunError, match=r"other/run\.json: not the manifest of a run"):
+        fcbench.score(other)
+    assert main(["leaderboard", "--results", "results"]) == 0
+    assert "other/run.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("file", ["run.json", "samples.jsonl"])
+def test_a_run_that_is_nested_too_deep_is_no_run(stored, file):
+    (Path(stored.folder) / file).write_text("[" * 100_000 + "\n")
+    with pytest.raises(RunError, match=file):
+        fcbench.score(stored.folder)
+
+
+def test_a_gate_is_on_a_share_of_which_more_is_better(suite):
+    scores = fcbench.score({f"c{i}": RIGHT for i in range(10)}, suite=suite)
+    for name in ("over_calling", "hallucinated_function"):
+        with pytest.raises(UsageError, match="less is better"):
+            scores.assert_at_least(**{name: 0.0})
+    with pytest.raises(UsageError, match="no share"):
+        scores.assert_at_least(seconds=0.5)
+    for threshold in (float("nan"), 90):
+        with pytest.raises(UsageError, match="from 0 to 1"):
+            scores.assert_at_least(argument_exact_match=threshold)
+
+
+def test_to_pandas_holds_what_a_model_wrote_whatever_it_is(suite):
+    frame = fcbench.score({"c0": "\ud800", "c1": WRONG}, suite=suite).to_pandas()
+    assert frame["text"][0] == "\ud800"
+    assert frame["name_match"][:2].tolist() == [0.0, 1.0]
+    assert frame["name_match"].dtype == float
+    assert frame["repeat"].dtype == int
+
+
+def test_pass_at_k_is_not_over_cases_in_which_a_constraint_forbids_the_answer(
+    write_lines, case_row, tmp_path, monkeypatch
+):
+    suite = write_lines(case_row(id="call"), case_row(id="none", expected=[[]]))
+    (tmp_path / "right.py").write_text(
+        f"def answer(prompts):\n    return [{RIGHT!r}] * len(prompts)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    free = fcbench.run("python:right:answer", suite, repeats=2)
+    assert fcbench.score(free).passes["pass@1"][::3] == (0.5, 2)
+    decoding = {**free.manifest["decoding"], "mode": "constrained"}
+    held = msgspec.structs.replace(free, manifest={**free.manifest, "decoding": decoding})
+    assert fcbench.score(held).passes["pass@1"][::3] == (1.0, 1)
+
+
+def test_a_run_is_not_scored_by_another_order_than_its_suite_said(loose, tmp_path, monkeypatch):
+    (tmp_path / "small.py").write_text("def answer(prompts):\n    return list(prompts)\n")
+    monkeypatch.chdir(tmp_path)
+    made = fcbench.run("python:small:answer", loose, results=tmp_path / "results")
+    toml = loose / "suite.toml"
+    toml.write_text(toml.read_text() + "ordered = true\n")
+    with pytest.raises(RunError, match="says another `ordered` now"):
+        fcbench.score(made.folder)
+    with pytest.raises(RunError, match=r"suite\.ordered differs"):
+        fcbench.run("python:small:answer", loose, results=tmp_path / "results", resume=True)

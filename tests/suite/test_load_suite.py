@@ -6,6 +6,7 @@ import pytest
 
 from fcbench import Call, load_suite
 from fcbench.errors import SuiteError, UsageError
+from fcbench.schemas import fault
 from fcbench.suite import suite_names
 
 
@@ -75,6 +76,18 @@ def test_tools_are_accepted_in_three_shapes_with_types_in_upper_case(write_lines
         "type": "object",
         "properties": {"type": {"type": "string"}},
     }
+
+
+def test_types_are_lower_case_wherever_a_schema_has_them(write_lines, case_row):
+    schemas = {
+        "additionalProperties": {"type": "STRING"},
+        "not": {"type": "NULL"},
+        "$defs": {"a": {"type": "INTEGER"}, "b": True},
+        "patternProperties": {"^x": {"type": "ARRAY", "items": {"type": "NUMBER"}}},
+    }
+    row = case_row(tools=[{"name": "show_map", "parameters": schemas}])
+    (case,) = load_suite(write_lines(row)).cases
+    assert fault(case.tools[0].parameters) is None
 
 
 def bad(row, **fields):
