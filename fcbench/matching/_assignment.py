@@ -1,4 +1,4 @@
-"""The assignment problem, for the few calls of one turn."""
+"""Which called call is which expected one: assignment in any order, alignment in one."""
 
 from __future__ import annotations
 
@@ -39,6 +39,38 @@ def assign(gains: Sequence[Sequence[float]]) -> list[int | None]:
     for column in range(1, n_columns + 1):
         if owner[column]:
             columns[owner[column] - 1] = column - 1
+    return columns
+
+
+def align(gains: Sequence[Sequence[float]]) -> list[int | None]:
+    """Return the column of each row, both in order, so that the summed gain is greatest.
+
+    `gains` is (rows, columns) and not negative. As many rows as can be have a column.
+
+    Source: Needleman and Wunsch, Journal of Molecular Biology 48 (1970), without a cost of gaps.
+
+    >>> align([[2, 0], [0, 0], [0, 2]])
+    [0, None, 1]
+    """
+    n_rows, n_columns = len(gains), len(gains[0]) if gains else 0
+    # (gain, pairs) of the best alignment from a row and a column on.
+    best = [[(0.0, 0)] * (n_columns + 1) for _ in range(n_rows + 1)]
+    for row in reversed(range(n_rows)):
+        for column in reversed(range(n_columns)):
+            gained, n_pairs = best[row + 1][column + 1]
+            paired = gained + gains[row][column], n_pairs + 1
+            best[row][column] = max(paired, best[row + 1][column], best[row][column + 1])
+    columns: list[int | None] = [None] * n_rows
+    row = column = 0
+    while row < n_rows and column < n_columns:
+        gained, n_pairs = best[row + 1][column + 1]
+        if best[row][column] == (gained + gains[row][column], n_pairs + 1):
+            columns[row] = column
+            row, column = row + 1, column + 1
+        elif best[row][column] == best[row + 1][column]:
+            row += 1
+        else:
+            column += 1
     return columns
 
 

@@ -2,7 +2,7 @@
 
 Source: FunctionGemma mobile-actions evaluation, model card of google/functiongemma-270m-it, with
 accepted-value lists and optional arguments added. Parallel calls that may come in any order are
-paired by optimal assignment, never greedily.
+paired by optimal assignment, ordered ones by optimal alignment, never greedily.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fcbench.matching import Match
-from fcbench.matching._assignment import assign
+from fcbench.matching._assignment import align, assign
 from fcbench.matching._pairs import gain, is_equal, lay_out, nearness, table_of
 from fcbench.matching._values import compare_objects, rules_of
 
@@ -45,10 +45,11 @@ def _compare(
     answer: Sequence[Call], calls: Sequence[Call], compare: Compare, *, ordered: bool
 ) -> Match:
     table = table_of(answer, calls, compare)
-    if ordered:
-        chosen: list[int | None] = [i if i < len(calls) else None for i in range(len(answer))]
-    else:
-        chosen = assign([[gain(pair) for pair in row] for row in table])
+    if len(calls) == len(answer) and all(is_equal(row[i]) for i, row in enumerate(table)):
+        # Most right answers come in the order in which they are listed.
+        return Match(name=True, arguments=True, pairs=[row[i] for i, row in enumerate(table)])
+    gains = [[gain(pair) for pair in row] for row in table]
+    chosen = align(gains) if ordered else assign(gains)
     pairs = lay_out(table, chosen, answer, calls)
     expected_names, called_names = [c.name for c in answer], [c.name for c in calls]
     if ordered:

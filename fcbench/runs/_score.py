@@ -59,7 +59,7 @@ def score(  # noqa: PLR0913  the public name; all but the first are seldom given
     evidence = _evidence(run_or_outputs, suite, format)
     given = {"matcher": matcher, "schema_defaults": schema_defaults}
     if normalise is not None:
-        given["normalise"] = tuple(normalise)  # type: ignore[assignment]
+        given["normalise"] = tuple(sorted(set(normalise)))  # type: ignore[assignment]
     chosen = {name: value for name, value in given.items() if value is not None}
     matching = msgspec.structs.replace(evidence.matching, **chosen)
     return _score(evidence._replace(matching=matching))

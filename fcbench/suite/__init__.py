@@ -181,7 +181,9 @@ def _from_folder(folder: Path, source: str) -> Suite:
         training=training,
         schema=manifest.schema,
         ordered=manifest.ordered,
-        matching=Matching(manifest.matcher, tuple(manifest.normalise), manifest.schema_defaults),
+        matching=Matching(
+            manifest.matcher, tuple(sorted(set(manifest.normalise))), manifest.schema_defaults
+        ),
         max_new_tokens=manifest.max_new_tokens,
     )
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fcbench import Call, Case, Parse, Sample, Tool
 from fcbench.errors import UsageError
 from fcbench.matching import judge
-from fcbench.matching._assignment import assign
+from fcbench.matching._assignment import align, assign
 from fcbench.matching._values import equal
 from fcbench.types import Matching
 
@@ -143,3 +143,44 @@ def test_the_assignment_is_the_best_of_all(gains):
         for order in itertools.permutations(columns, n_rows)
     )
     assert math.isclose(gained, best)
+
+
+@given(
+    sizes.flatmap(
+        lambda s: st.lists(
+            st.lists(st.integers(0, 9), min_size=s[1], max_size=s[1]), min_size=s[0], max_size=s[0]
+        )
+    )
+)
+def test_the_alignment_is_the_best_of_all_that_keep_the_order(gains):
+    chosen = align(gains)
+    n_rows, n_columns = len(gains), len(gains[0]) if gains else 0
+    taken = [column for column in chosen if column is not None]
+    assert taken == sorted(set(taken))
+    assert len(chosen) == n_rows
+
+    def gained(rows, columns):
+        return sum(gains[r][c] for r, c in zip(rows, columns, strict=True))
+
+    found = gained([r for r, c in enumerate(chosen) if c is not None], taken)
+    n_most = min(n_rows, n_columns)
+    assert found == max(
+        gained(rows, columns)
+        for k in range(n_most + 1)
+        for rows in itertools.combinations(range(n_rows), k)
+        for columns in itertools.combinations(range(n_columns), k)
+    )
+
+
+def test_a_call_left_out_of_ordered_ones_costs_its_own_arguments_alone():
+    found = verdict([[f1, Call("h", {"y": 2})]], [Call("h", {"y": 2})], ordered=True)
+    assert (found.name, found.arguments) == (False, False)
+    assert [(pair.expected_name, pair.called_name) for pair in found.pairs] == [
+        ("f", None),
+        ("h", "h"),
+    ]
+    too_many = verdict([[f1]], [g, f1], ordered=True)
+    assert [(pair.expected_name, pair.called_name) for pair in too_many.pairs] == [
+        ("f", "f"),
+        (None, "g"),
+    ]
