@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from fcbench import Call, Case, Matching, Parse, Sample, Tool
 from fcbench.errors import UsageError
-from fcbench.matching import judge
+from fcbench.matching import check_matching, judge
 from fcbench.matching._assignment import assign
 
 SCHEMA = {
@@ -56,6 +56,9 @@ def results(expected, called, **options):
         (("datetime",), "2026-01-20T15:00:00Z", "2026-01-20T16:00:00+01:00", True),
         (("datetime",), "2026-01-20T15:00:00", "2026-01-20T15:00:00Z", False),
         (("datetime",), "2026-01-20", "2026-01-20T00:00:00", False),
+        (("datetime",), "2026-01-20", "20260120", False),
+        (("datetime",), "2026-01-20T15:00:00", "20260120T1500", True),
+        (("datetime",), "Tuesday: noon", "tuesday: noon", False),
         (("datetime",), "2026-01-20T15:00:00", "2026-01-20T15:00:01", False),
         (("datetime", "case"), "2026-01-20T15:00:00Z", "2026-01-20t15:00:00z", True),
         (("datetime",), "15:00", "15:00:00", False),
@@ -128,11 +131,15 @@ def test_calls_without_a_partner_have_their_arguments_told():
     [
         ({"normalise": ("cases",)}, "did you mean case"),
         ({"matcher": "exakt"}, "did you mean exact"),
+        ({"matcher": "bfcl", "normalise": ("case",)}, "use the matcher exact"),
+        ({"matcher": "bfcl", "schema_defaults": True}, "use the matcher exact"),
     ],
 )
 def test_an_unknown_rule_names_the_nearest(options, hint):
     with pytest.raises(UsageError, match=hint):
         verdict({}, {}, **options)
+    with pytest.raises(UsageError, match=hint):
+        check_matching(Matching(**options))
 
 
 sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))
