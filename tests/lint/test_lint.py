@@ -279,6 +279,23 @@ def test_an_answer_that_the_rules_refuse_is_told_with_the_call_that_was_tried(to
     )
 
 
+def test_a_dead_value_is_no_solution_and_one_alone_leaves_none(told):
+    # BFCL takes no array of integers with a number in it.
+    level = {"type": "array", "items": {"type": "integer"}}
+    tool = {"name": "set_volume", "parameters": {"properties": {"level": level}, "required": ["level"]}}  # fmt: skip
+
+    def findings(expected):
+        found = told(volume({"level": expected}, tools=[tool]), matching=Matching("bfcl"))
+        return [f for f in found if f[0] != "schema_refuses"]
+
+    dead = ("dead_value", LEVEL, "[1, 2.5]")
+    assert findings({"$any": [[1, 2.5], [3]]}) == [dead]
+    assert findings([1, 2.5]) == [
+        dead,
+        ("unsatisfiable", "$.expected[0]", "not even by set_volume({'level': [1, 2.5]})"),
+    ]
+
+
 def test_a_call_that_is_right_needs_a_tool(told):
     suite = load_suite("original_experiment")
     tools = suite.cases[1].tools

@@ -186,6 +186,9 @@ def test_native_calls_say_nothing_about_syntax():
     case = Case("a", [{"role": "user", "content": "x"}], [Tool("f")], [[f1]])
     found = judge(case, Sample("a", native_calls=[f1]), Parse("calls", [f1]))
     assert (found.syntax, found.name, found.arguments) == (None, True, True)
+    # With a text beside them there is something to judge.
+    found = judge(case, Sample("a", text="…", native_calls=[f1]), Parse("calls", [f1]))
+    assert found.syntax is True
 
 
 def test_an_unknown_matcher_names_the_nearest():

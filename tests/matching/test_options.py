@@ -66,6 +66,7 @@ def results(expected, called, **options):
         (("case",), ["Oslo", {"k": "A"}], ["oslo", {"k": "a"}], True),
         (("case",), {"Key": "a"}, {"key": "a"}, False),
         (("case", "space", "datetime"), 1, "1", False),
+        (("case", "space", "datetime"), "1", 1, False),
     ],
 )
 def test_what_is_overlooked_is_what_is_named(normalise, expected, called, same):
@@ -127,19 +128,28 @@ def test_calls_without_a_partner_have_their_arguments_told():
 
 
 @pytest.mark.parametrize(
-    ("options", "hint"),
+    ("options", "message", "hint"),
     [
-        ({"normalise": ("cases",)}, "did you mean case"),
-        ({"matcher": "exakt"}, "did you mean exact"),
-        ({"matcher": "bfcl", "normalise": ("case",)}, "use the matcher exact"),
-        ({"matcher": "bfcl", "schema_defaults": True}, "use the matcher exact"),
+        ({"normalise": ("case", "spce")}, "no such normalisation: spce", "did you mean space"),
+        ({"normalise": ("cases",)}, "no such normalisation: cases", "did you mean case"),
+        ({"matcher": "exakt"}, "exakt", "did you mean exact"),
+        (
+            {"matcher": "bfcl", "normalise": ("case",)},
+            "the matcher bfcl takes no normalise",
+            "use the matcher exact",
+        ),
+        (
+            {"matcher": "bfcl", "schema_defaults": True},
+            "no schema_defaults",
+            "use the matcher exact",
+        ),
     ],
 )
-def test_an_unknown_rule_names_the_nearest(options, hint):
-    with pytest.raises(UsageError, match=hint):
-        verdict({}, {}, **options)
-    with pytest.raises(UsageError, match=hint):
-        check_matching(Matching(**options))
+def test_an_unknown_rule_names_the_nearest(options, message, hint):
+    for refuse in (lambda: verdict({}, {}, **options), lambda: check_matching(Matching(**options))):
+        with pytest.raises(UsageError, match=message) as caught:
+            refuse()
+        assert hint in str(caught.value)
 
 
 sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))

@@ -144,6 +144,9 @@ def test_a_schema_that_is_none_allows_nothing(schema):
 def test_keys_are_sorted_at_every_depth(written, is_sorted):
     text = f"<start_function_call>call:f{{{written}}}<end_function_call>"
     assert value("canonical_order", text, [call()]) == is_sorted
+    right = render([call(a=1)])
+    assert value("canonical_order", right + text, [call()]) == is_sorted
+    assert value("canonical_order", text + right, [call()]) == is_sorted
 
 
 @pytest.mark.parametrize("name", ["canonical_order", "hallucinated_function"])
