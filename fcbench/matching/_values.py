@@ -17,7 +17,7 @@ ANY, OPTIONAL = "$any", "$optional"
 
 
 class Rules(NamedTuple):
-    """What is overlooked: steps that change both strings, and defaults of the schema."""
+    """What is overlooked: steps that change both strings, and whether a schema is looked at."""
 
     steps: tuple[Callable[[str], str], ...] = ()
     schema_defaults: bool = False
@@ -38,7 +38,7 @@ def equal(
     """Whether a called value is an expected one: as JSON, with $any at any depth.
 
     1 equals 1.0, True never equals 1, strings are compared byte for byte after the rules' steps.
-    `schema` is the value's JSON Schema, for its defaults.
+    `schema` is the value's JSON Schema, for its defaults; None where they do not count.
 
     >>> equal(1, 1.0), equal(1, True), equal({"$any": ["a", "b"]}, "b")
     (True, False, True)
@@ -55,7 +55,7 @@ def equal(
             result.result == "equal" for result in compare_objects(expected, called, rules, schema)
         )
     if isinstance(expected, list):
-        items = _below(schema, "items") if rules.schema_defaults else None
+        items = _below(schema, "items")
         return (
             isinstance(called, list)
             and len(expected) == len(called)
@@ -72,8 +72,11 @@ def compare_objects(
     rules: Rules = EXACT,
     schema: Mapping[str, Json] | None = None,
 ) -> list[ArgumentVerdict]:
-    """Return one verdict a key, expected ones first. An absent optional key is equal."""
-    properties = _below(schema, "properties") if rules.schema_defaults else {}
+    """Return one verdict a key, expected ones first. An absent optional key is equal.
+
+    So is one that has, on its only side, the default of `schema`, where there is one.
+    """
+    properties = _below(schema, "properties")
     verdicts = []
     for key, value in expected.items():
         if key in called:
@@ -131,7 +134,11 @@ def _accepted_types(expected: Json) -> set[str]:
 
 
 def type_name(value: Json) -> str:
-    """Return the JSON type of a value; integers and floats are both numbers."""
+    """Return the JSON type of a value; integers and floats are both numbers.
+
+    >>> [type_name(value) for value in (None, True, 1, 1.0, "", [], {})]
+    ['null', 'boolean', 'number', 'number', 'string', 'array', 'object']
+    """
     if value is None:
         return "null"
     if isinstance(value, bool):
