@@ -294,6 +294,12 @@ def test_a_metric_over_no_case_reaches_no_threshold(suite):
     )
 
 
+def test_a_gate_on_a_metric_that_is_moot_is_missed(suite):
+    answers = {f"c{i}": fcbench.render(fcbench.parse(RIGHT).calls, "json") for i in range(10)}
+    (line,) = fcbench.score(answers, suite, "json").missed({"canonical_order": 0.1})
+    assert line.startswith("canonical_order — (over no case)")
+
+
 def test_a_label_names_the_model_the_prompt_and_its_examples(suite):
     from msgspec import structs
 
