@@ -43,7 +43,7 @@ def judge(
     """
     matching = matching or Matching()
     # A server's own calls say nothing about the syntax of a text that nobody saw.
-    judged = sample.error is None and (sample.native_calls is None or bool(sample.text))
+    judged = sample.error is None and (sample.native_calls is None or sample.text)
     syntax = parsed.outcome == "calls" if judged else None
     found = Match(None, None, [])
     if sample.error is None and case.expects_call:

@@ -17,7 +17,7 @@ ANY, OPTIONAL = "$any", "$optional"
 
 
 class Rules(NamedTuple):
-    """What is overlooked: steps that change both strings, and defaults of the schema."""
+    """What is overlooked: steps that change both strings, and whether a schema is looked at."""
 
     steps: tuple[Callable[[str], str], ...] = ()
     schema_defaults: bool = False
@@ -39,7 +39,7 @@ def equal(
     """Whether a called value is an expected one: as JSON, with $any at any depth.
 
     1 equals 1.0, True never equals 1, strings are compared byte for byte after the rules' steps.
-    `schema` is the value's JSON Schema, for its defaults.
+    `schema` is the value's JSON Schema, for its defaults; None where they do not count.
 
     >>> equal(1, 1.0), equal(1, True), equal({"$any": ["a", "b"]}, "b")
     (True, False, True)
@@ -56,7 +56,7 @@ def equal(
             result.result == "equal" for result in compare_objects(expected, called, rules, schema)
         )
     if isinstance(expected, list):
-        items = _below(schema, "items") if rules.schema_defaults else None
+        items = _below(schema, "items")
         return (
             isinstance(called, list)
             and len(expected) == len(called)
@@ -73,8 +73,11 @@ def compare_objects(
     rules: Rules = EXACT,
     schema: Mapping[str, Json] | None = None,
 ) -> list[ArgumentVerdict]:
-    """Return one verdict a key, expected ones first. An absent optional key is equal."""
-    properties = _below(schema, "properties") if rules.schema_defaults else NOTHING
+    """Return one verdict a key, expected ones first. An absent optional key is equal.
+
+    So is one that has, on its only side, the default of `schema`, where there is one.
+    """
+    properties = _below(schema, "properties")
     verdicts = []
     for key, value in expected.items():
         if key in called:
@@ -83,14 +86,17 @@ def compare_objects(
             verdicts.append(ArgumentVerdict(key, result, value, called[key]))
         else:
             absent = is_choice(value) and value.get(OPTIONAL, False)
-            absent = absent or (properties and _is_default(value, properties, key, rules))
+            if not absent and properties and "default" in (below := _below(properties, key)):
+                absent = equal(value, below["default"], rules, below)
             verdicts.append(ArgumentVerdict(key, "equal" if absent else "missing", value))
     if len(verdicts) == len(called) and not properties and expected.keys() == called.keys():
         return verdicts  # nothing can be extra
     for key, value in called.items():
         if key not in expected:
-            default = properties and _is_default(value, properties, key, rules)
-            verdicts.append(ArgumentVerdict(key, "equal" if default else "extra", called=value))
+            below = _below(properties, key)
+            # What was called is never the first of the two: a $any in it is no choice.
+            same = "default" in below and equal(below["default"], value, rules, below)
+            verdicts.append(ArgumentVerdict(key, "equal" if same else "extra", called=value))
     return verdicts
 
 
@@ -105,12 +111,6 @@ def _compare(
     if not types:  # only absence is right
         return "extra"
     return "different" if type_name(called) in types else "wrong_type"
-
-
-def _is_default(value: Json, properties: Mapping[str, Json], key: str, rules: Rules) -> bool:
-    """Whether an argument on one side alone says no more than the schema's default."""
-    schema = _below(properties, key)
-    return "default" in schema and equal(value, schema["default"], rules, schema)
 
 
 def _below(schema: Mapping[str, Json] | None, key: str) -> Mapping[str, Json]:
@@ -136,7 +136,11 @@ def _accepted_types(expected: Json) -> set[str]:
 
 
 def type_name(value: Json) -> str:
-    """Return the JSON type of a value; integers and floats are both numbers."""
+    """Return the JSON type of a value; integers and floats are both numbers.
+
+    >>> [type_name(value) for value in (None, True, 1, 1.0, "", [], {})]
+    ['null', 'boolean', 'number', 'number', 'string', 'array', 'object']
+    """
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -83,8 +83,9 @@ def _notes(pair: tuple[int, int], c: Comparison, letters: Sequence[str]) -> list
         lines += tabulate(square, ["", f"{b} yes", f"{b} no"]).splitlines()
         lines += [_power(c)]
     if c.n_left_out:
-        failed = f", {c.n_errors} of them errors" if c.n_errors else ""
-        lines += [f"{c.n_left_out} cases are not in this comparison{failed}"]
+        failed = f" ({c.n_errors} because of errors)" if c.n_errors else ""
+        cases = "1 case is" if c.n_left_out == 1 else f"{c.n_left_out} cases are"
+        lines += [f"{cases} not in this comparison{failed}"]
     return [*lines, ""]
 
 

@@ -14,14 +14,12 @@ MESSAGE_FIELDS = ("role", "content", "name", "tool_calls", "tool_call_id")
 CALL_FIELDS = ("id", "type", "index", "function")
 
 
-def messages_of(messages: Json) -> list[dict[str, Json]]:
+def messages_of(messages: list[Json]) -> list[dict[str, Json]]:
     """Return the messages of a row. Fault for what cannot be used."""
-    if not isinstance(messages, list):
-        raise Fault("$.messages", f"expected array, got {json_type(messages)}")
     return [read_message(m, f"$.messages[{i}]") for i, m in enumerate(messages)]
 
 
-def answered(messages: Json) -> tuple[list[dict[str, Json]], list[Call]]:
+def answered(messages: list[Json]) -> tuple[list[dict[str, Json]], list[Call]]:
     """Return a conversation up to the assistant's last message, and the calls of that one."""
     read = messages_of(messages)
     if not read or read[-1].get("role") != "assistant":

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -45,6 +46,14 @@ f1, f2, g = Call("f", {"x": 1}), Call("f", {"x": 2}), Call("g", {})
         ("é", "e\u0301", False),
         (2**53 + 1, float(2**53), False),
         ([1, 2], [2, 1], False),
+        ([1, 2], [1], False),
+        ([], "", False),
+        ([1], {"0": 1}, False),
+        ({}, [], False),
+        ({}, None, False),
+        (None, 0, False),
+        ("a", ["a"], False),
+        (1, "1", False),
         ([1, [True]], [1.0, [True]], True),
         ([1, [True]], [1.0, [1]], False),
         ({"a": 1, "b": 2}, {"b": 2, "a": 1}, True),
@@ -78,6 +87,9 @@ def test_order_counts_only_where_the_case_says_so():
     assert outcome([[f1, g]], [g, f1]) == (True, True)
     assert outcome([[f1, g]], [g, f1], ordered=True) == (False, False)
     assert outcome([[f1, f2]], [f2, f1], ordered=True) == (True, False)
+    assert outcome([[f1, f2]], [f1], ordered=True) == (False, False)
+    assert outcome([[f1]], [f1, f2], ordered=True) == (False, False)
+    assert outcome([[f1, f2]], [f1, f2], ordered=True) == (True, True)
 
 
 def test_pairing_is_optimal_where_greedy_pairing_fails():
@@ -89,6 +101,67 @@ def test_pairing_is_optimal_where_greedy_pairing_fails():
 @given(st.permutations([f1, f2, g, Call("f", {"x": 3, "y": [1]}), g]))
 def test_the_order_of_unordered_calls_changes_nothing(called):
     assert outcome([[f1, f2, g, Call("f", {"x": 3, "y": [1]}), g]], called) == (True, True)
+
+
+some_calls = st.lists(
+    st.builds(lambda name, x, y: Call(name, {"x": x, "y": y}), *map(st.sampled_from, ("fg", [1, 2], [1, 2]))),
+    max_size=4,
+)  # fmt: skip
+
+
+@given(some_calls.filter(bool), some_calls)
+def test_equal_calls_are_paired_first_then_those_of_one_function(expected, called):
+    pairs = verdict([expected], called).pairs
+    assert sorted(p.expected for p in pairs if p.expected is not None) == [*range(len(expected))]
+    assert sorted(p.called for p in pairs if p.called is not None) == [*range(len(called))]
+
+    def n_shared(key):
+        return (Counter(map(key, expected)) & Counter(map(key, called))).total()
+
+    n_equal = sum(
+        p.expected_name == p.called_name and all(a.result == "equal" for a in p.arguments)
+        for p in pairs
+    )
+    assert n_equal == n_shared(lambda c: (c.name, c.arguments["x"], c.arguments["y"]))
+    assert sum(p.expected_name == p.called_name for p in pairs) == n_shared(lambda c: c.name)
+
+
+def test_of_one_functions_calls_those_with_the_most_equal_arguments_are_paired():
+    wanted = [Call("f", {"x": 1, "y": 1, "z": 1}), Call("f", {"x": 2, "y": 2, "z": 2})]
+    made = [Call("f", {"x": 2, "y": 2, "z": 0}), Call("f", {"x": 1, "y": 1, "z": 0})]
+    assert [(p.expected, p.called) for p in verdict([wanted], made).pairs] == [(0, 1), (1, 0)]
+    in_order = verdict([wanted], made, ordered=True).pairs
+    assert [(p.expected, p.called) for p in in_order] == [(0, 0), (1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("answers", "called", "paired"),
+    [
+        # The one with more equal arguments, wherever it stands.
+        ([[Call("f", {"x": 1, "y": 1})], [Call("f", {"x": 2, "y": 2})]], [Call("f", {"x": 2, "y": 3})], ["different", "equal"]),
+        ([[Call("f", {"x": 2, "y": 2})], [Call("f", {"x": 1, "y": 1})]], [Call("f", {"x": 2, "y": 3})], ["different", "equal"]),
+        # The one of the right names, then the one that leaves no call over.
+        ([[g], [f1]], [f2], ["different"]),
+        ([[f1], [f1, f1]], [f1, f2], ["different", "equal"]),
+    ],
+)  # fmt: skip
+def test_a_wrong_answer_is_told_against_the_accepted_one_that_it_is_nearest_to(
+    answers, called, paired
+):
+    found = verdict(answers, called)
+    assert found.arguments is False
+    assert sorted(a.result for p in found.pairs for a in p.arguments) == paired
+
+
+def test_calls_that_are_too_few_or_too_many_have_no_partner():
+    (first, second) = verdict([[f1, f2]], [f2]).pairs
+    assert (first.expected, first.called, first.called_name) == (0, None, None)
+    assert [(a.path, a.result, a.expected) for a in first.arguments] == [("x", "missing", 1)]
+    assert (second.expected, second.called) == (1, 0)
+    (first, second) = verdict([[f2]], [f1, f2]).pairs
+    assert (first.expected, first.called) == (0, 1)
+    assert (second.expected, second.called, second.expected_name) == (None, 0, None)
+    assert [(a.path, a.result, a.called) for a in second.arguments] == [("x", "extra", 1)]
 
 
 def test_every_argument_has_a_reason():
@@ -113,6 +186,9 @@ def test_native_calls_say_nothing_about_syntax():
     case = Case("a", [{"role": "user", "content": "x"}], [Tool("f")], [[f1]])
     found = judge(case, Sample("a", native_calls=[f1]), Parse("calls", [f1]))
     assert (found.syntax, found.name, found.arguments) == (None, True, True)
+    # With a text beside them there is something to judge.
+    found = judge(case, Sample("a", text="…", native_calls=[f1]), Parse("calls", [f1]))
+    assert found.syntax is True
 
 
 def test_an_unknown_matcher_names_the_nearest():

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from fcbench import Call, Case, Matching, Parse, Sample, Tool
 from fcbench.errors import UsageError
-from fcbench.matching import judge
+from fcbench.matching import check_matching, judge
 from fcbench.matching._assignment import assign
 
 SCHEMA = {
@@ -59,6 +59,9 @@ def results(expected, called, **options):
         # These are before the first year, and after the last one, in UTC.
         (("datetime",), "2026-01-20T15:00", "0001-01-01T00:00:00+05:00", False),
         (("datetime",), "2026-01-20T15:00", "9999-12-31T23:59:59-05:00", False),
+        (("datetime",), "2026-01-20", "20260120", False),
+        (("datetime",), "2026-01-20T15:00:00", "20260120T1500", True),
+        (("datetime",), "Tuesday: noon", "tuesday: noon", False),
         (("datetime",), "2026-01-20T15:00:00", "2026-01-20T15:00:01", False),
         (("datetime", "case"), "2026-01-20T15:00:00Z", "2026-01-20t15:00:00z", True),
         (("datetime",), "15:00", "15:00:00", False),
@@ -66,6 +69,7 @@ def results(expected, called, **options):
         (("case",), ["Oslo", {"k": "A"}], ["oslo", {"k": "a"}], True),
         (("case",), {"Key": "a"}, {"key": "a"}, False),
         (("case", "space", "datetime"), 1, "1", False),
+        (("case", "space", "datetime"), "1", 1, False),
     ],
 )
 def test_what_is_overlooked_is_what_is_named(normalise, expected, called, same):
@@ -86,6 +90,7 @@ def test_what_is_overlooked_is_what_is_named(normalise, expected, called, same):
         ({"place": {}}, {"place": {"country": "NO"}}, False, True),
         ({"stops": [{}]}, {"stops": [{"wait": 0}]}, False, True),
         ({"city": "Oslo"}, {}, False, False),
+        ({"city": "Oslo"}, {"city": "Oslo", "unit": {"$any": ["celsius"]}}, False, False),
     ],
 )
 def test_defaults_equal_absence_only_where_asked(expected, called, strictly, with_defaults):
@@ -127,15 +132,28 @@ def test_calls_without_a_partner_have_their_arguments_told():
 
 
 @pytest.mark.parametrize(
-    ("options", "hint"),
+    ("options", "message", "hint"),
     [
-        ({"normalise": ("cases",)}, "did you mean case"),
-        ({"matcher": "exakt"}, "did you mean exact"),
+        ({"normalise": ("case", "spce")}, "no such normalisation: spce", "did you mean space"),
+        ({"normalise": ("cases",)}, "no such normalisation: cases", "did you mean case"),
+        ({"matcher": "exakt"}, "exakt", "did you mean exact"),
+        (
+            {"matcher": "bfcl", "normalise": ("case",)},
+            "the matcher bfcl takes no normalise",
+            "use the matcher exact",
+        ),
+        (
+            {"matcher": "bfcl", "schema_defaults": True},
+            "no schema_defaults",
+            "use the matcher exact",
+        ),
     ],
 )
-def test_an_unknown_rule_names_the_nearest(options, hint):
-    with pytest.raises(UsageError, match=hint):
-        verdict({}, {}, **options)
+def test_an_unknown_rule_names_the_nearest(options, message, hint):
+    for refuse in (lambda: verdict({}, {}, **options), lambda: check_matching(Matching(**options))):
+        with pytest.raises(UsageError, match=message) as caught:
+            refuse()
+        assert hint in str(caught.value)
 
 
 sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))

@@ -13,7 +13,7 @@ from fcbench.errors import SuiteError, UsageError
 from fcbench.formats import functiongemma, parse
 from fcbench.formats.functiongemma import CONTROL_TOKEN_IDS, TRIGGER
 from fcbench.prompts import Style, few_shot, requests
-from fcbench.prompts._case_text import one_answer
+from fcbench.prompts._case_text import example_text, last_user_text, one_answer, openai_tools
 from fcbench.prompts._jinja import OwnTemplate
 
 words = st.text(max_size=12).filter(lambda s: not any(token in s for token in CONTROL_TOKEN_IDS))
@@ -290,6 +290,125 @@ def test_bare_is_the_users_words_only(own_style):
     assert (
         request.prompt == f"<bos><start_of_turn>user\n{words}<end_of_turn>\n<start_of_turn>model\n"
     )
+
+
+CALLED = {"role": "assistant", "content": "Wait.", "tool_calls": [{"function": {"name": "f", "arguments": {"x": 1}}}]}  # fmt: skip
+TALK = [
+    {"role": "developer", "content": f" Today is Friday.\n{TRIGGER} \n"},
+    {"role": "user", "content": "One."},
+    CALLED,
+    {"role": "tool", "content": "5"},
+    {"role": "assistant", "content": "Five."},
+    {"role": "user", "content": "Two."},
+]
+WROTE = "<start_function_call>call:f{x:1}<end_function_call>"
+
+
+def turns(*pairs):
+    return "".join(f"<start_of_turn>{role}\n{words}<end_of_turn>\n" for role, words in pairs)
+
+
+def only(mode, case, style, examples=()):
+    (request,) = requests([case], mode, style, examples)
+    return request.prompt
+
+
+def test_raw_writes_the_whole_conversation_and_the_tools_once(own_style):
+    tool = Tool("f", "Drückt.", {"type": "object"})
+    declared = json.dumps(
+        {"name": "f", "description": "Drückt.", "parameters": {"type": "object"}},
+        ensure_ascii=False,
+    )
+    told = f"Today is Friday.\n{TRIGGER}\n{declared}\n\n"
+    said = ("user", "One."), ("model", f"Wait.{WROTE}"), ("user", "5"), ("model", "Five."), ("user", "Two.")  # fmt: skip
+    assert only("raw", case_of([tool], TALK), own_style) == (
+        f"<bos>{turns(('user', told + 'One.'), *said[1:])}<start_of_turn>model\n"
+    )
+    # Without tools, and with a developer who says nothing, nothing stands before the words.
+    assert only("raw", case_of([], [{"role": "system", "content": ""}, *TALK[1:]]), own_style) == (
+        f"<bos>{turns(*said)}<start_of_turn>model\n"
+    )
+
+
+def test_bare_writes_what_was_said_without_calls_and_results(own_style):
+    case = case_of([Tool("f")], TALK)
+    said = ("user", "One."), ("model", "Wait."), ("model", "Five."), ("user", "Two.")
+    assert only("bare", case, own_style) == f"<bos>{turns(*said)}<start_of_turn>model\n"
+    example = msgspec.structs.replace(case, expected=[[Call("f", {"x": 1})]])
+    assert only("bare", case, own_style, [example]) == (
+        f"<bos>{turns(*said, ('model', WROTE), *said)}<start_of_turn>model\n"
+    )
+
+
+def test_an_example_in_raw_has_what_its_developer_told_but_no_trigger_and_no_tools(own_style):
+    example = Case("e", TALK, [Tool("f")], [[Call("f", {"x": 1})]])
+    shown = only("raw", case_of([]), own_style, [example])
+    said = ("user", "Today is Friday.\nOne."), ("model", f"Wait.{WROTE}"), ("user", "5"), ("model", "Five."), ("user", "Two."), ("model", WROTE), ("user", "Go.")  # fmt: skip
+    assert shown == f"<bos>{turns(*said)}<start_of_turn>model\n"
+
+
+def test_chat_shows_examples_between_the_developers_turn_and_the_case(own_style):
+    example = Case(
+        "e", [{"role": "user", "content": "Ex."}], [Tool("f")], [[Call("f"), Call("g", {"x": 1})]]
+    )
+    seen = []
+
+    def template(messages, tools):
+        seen.append((messages, tools))
+        return ""
+
+    template.source = ""
+    requests([case_of([Tool("f", "d")], TALK)], "chat", Style(template=template), [example])
+    ((messages, tools),) = seen
+    assert [m["role"] for m in messages] == ["developer", "user", "assistant", "tool", "tool", "assistant", *(m["role"] for m in TALK[1:])]  # fmt: skip
+    assert [c["function"] for c in messages[2]["tool_calls"]] == [
+        {"name": "f", "arguments": {}},
+        {"name": "g", "arguments": {"x": 1}},
+    ]
+    assert {c["type"] for c in messages[2]["tool_calls"]} == {"function"}
+    assert [(m["name"], m["content"]) for m in messages[3:5]] == [
+        ("f", {"status": "done"}),
+        ("g", {"status": "done"}),
+    ]
+    assert messages[5]["content"] == "Done."
+    assert tools == openai_tools(case_of([Tool("f", "d")]))
+
+
+def test_a_template_that_refuses_a_case_names_it():
+    def refuse(messages, tools):
+        raise UsageError("the template refuses it", "take another")
+
+    refuse.source = ""
+    with pytest.raises(UsageError, match="case a: the template refuses it") as caught:
+        requests([case_of([])], "chat", Style(template=refuse))
+    assert caught.value.hint == "take another"
+
+
+def test_an_examples_text_is_what_its_user_says_last_after_what_was_told():
+    case = case_of([], TALK)
+    assert last_user_text(case) == "Two."
+    assert last_user_text(case_of([], TALK[:1])) == ""
+    assert example_text(case, TRIGGER) == "Today is Friday.\nTwo."
+    assert example_text(case, "") == f"Today is Friday.\n{TRIGGER}\nTwo."
+    spaced = [{"role": "system", "content": "a\n\nb"}, {"role": "system", "content": None}]
+    assert example_text(case_of([], [*spaced, TALK[1]]), TRIGGER) == "a\nb\nOne."
+
+
+def test_tools_have_the_shape_that_templates_take():
+    schema = {"type": "object", "properties": {"x": {}}}
+    bare, full = openai_tools(case_of([Tool("f"), Tool("g", "d", schema)]))
+    empty = {"type": "object", "properties": {}}
+    assert bare == {
+        "type": "function",
+        "function": {"name": "f", "description": "", "parameters": empty},
+    }
+    assert full["function"] == {"name": "g", "description": "d", "parameters": schema}
+
+
+def test_choices_are_made_for_their_first_value_at_every_depth():
+    chosen = {"a": [{"$any": [[{"$any": [1, 2]}], 3]}], "b": {"c": {"$any": [], "$optional": True}}}
+    (call,) = one_answer(Case("a", [], [], [[Call("f", chosen)], [Call("g")]]))
+    assert call == Call("f", {"a": [[1]], "b": {}})
 
 
 def test_few_shot_draws_are_seeded_and_never_evaluation_cases(own_style):

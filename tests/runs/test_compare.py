@@ -7,6 +7,7 @@ import pytest
 import fcbench
 from fcbench.cli import main
 from fcbench.errors import UsageError
+from fcbench.report.comparison import as_text
 from fcbench.runs import compare_all
 
 
@@ -209,3 +210,142 @@ def test_a_run_with_errors_exits_3(files, suite, tmp_path, capsys):
     path.write_text(json.dumps({"id": "c0", "error": "timeout"}) + "\n")
     assert main(["compare", files[0], str(path), "--suite", str(suite)]) == 3
     assert "20 samples are errors" in capsys.readouterr().err
+
+
+def answered(suite, right, n_tokens, error=None):
+    """Return scores of twenty answers, n_tokens or one more long, one of them an error."""
+    rows = [
+        {"id": key, "text": text, "output_tokens": n_tokens + i % 2}
+        for i, (key, text) in enumerate(outputs(right).items())
+        if key != error
+    ]
+    failed = [{"id": error, "error": "timeout"}] if error else []
+    return fcbench.score([*rows, *failed], suite=suite)
+
+
+WHOLE = """\
+A  first
+B  sec\\x1bond
+
+argument exact match
+
+pair    n    first                   second                  difference                  p
+------  ---  ----------------------  ----------------------  --------------------------  -----
+A, B    19   47.4 [27.3–68.3] of 19  84.2 [62.4–94.5] of 19  +36.8 points [+2.9, +63.2]  0.065
+
+         B yes    B no
+-----  -------  ------
+A yes        7       2
+A no         9       1
+the least difference that 19 cases can show at 5 %: 31.6 points; with 80 % power and as many flips: 47.9 points
+1 case is not in this comparison (1 because of errors)
+
+output tokens
+
+pair    n    first    second    difference      p
+------  ---  -------  --------  --------------  -------
+A, B    19   10.5     12.5      +2 [+1.33, +2]  3.8e-06
+
+1 case is not in this comparison (1 because of errors)
+
+abstention
+
+pair    n    first    second    difference    p
+------  ---  -------  --------  ------------  ---
+A, B    0    —        —         —             —
+
+A, B: no case has a value in both
+
+A, B: 11 flipped cases of argument exact match
+
+  c8
+    A yes: right
+      <start_function_call>call:show_map{query:<escape>Oslo<escape>}<end_function_call>
+    B no: show_map.query: different: expected 'Oslo', called 'Bergen'
+      <start_function_call>call:show_map{query:<escape>Bergen<escape>}<end_function_call>
+
+  … and 10 more (--flips 11)
+"""
+
+
+def test_a_comparison_reads_as_it_is_meant_to(suite):
+    pair = [
+        answered(suite, range(10), 10),
+        answered(suite, [*range(8), *range(10, 19)], 12, error="c0"),
+    ]
+    found = {
+        name: compare_all(pair, name)
+        for name in ("argument_exact_match", "output_tokens", "abstention")
+    }
+    assert as_text(["first", "sec\x1bond"], found, 1) == WHOLE
+
+
+def test_quantities_that_differ_nowhere_have_no_interval(suite):
+    pair = [answered(suite, right, 10) for right in ([], range(20))]
+    text = as_text(["first", "second"], {"output_tokens": compare_all(pair, "output_tokens")}, 9)
+    assert text.split("\n")[-2].split() == ["A,", "B", "20", "10.5", "10.5", "+0", "1.000"]
+
+
+def test_as_many_flips_as_are_asked_for_are_shown(suite):
+    found = {"name_match": compare_all([scores(suite, []), scores(suite, [3, 5])])}
+    shown = {n: as_text(["first", "second"], found, n) for n in range(4)}
+    assert [text.count("Oslo") // 2 for text in shown.values()] == [0, 1, 2, 2]
+    assert ["more" in text for text in shown.values()] == [False, True, False, False]
+
+
+def test_too_few_cases_to_show_anything_are_said_to_be(suite):
+    few = [fcbench.score(outputs(range(k), n=2), suite=suite) for k in (2, 0, 2)]
+    text = as_text(["one", "two", "three"], {"name_match": compare_all(few)}, 0)
+    assert text.count("2 cases are too few to show any difference at the 5 % level") == 3
+    assert text.count("18 cases are not in this comparison (18 because of errors)") == 3
+    # Holm: two of three tests have p 1/2.
+    assert [line.split()[-2:] for line in text.splitlines() if " of 2 " in line] == [
+        ["0.500", "1.000"],
+        ["1.000", "1.000"],
+        ["0.500", "1.000"],
+    ]
+
+
+def test_more_runs_than_letters_have_numbers():
+    names = [f"run {i}" for i in range(28)]
+    lines = as_text(names, {"name_match": {}}, 0).splitlines()
+    assert lines[0] == "A    run 0"
+    assert lines[25:28] == ["Z    run 25", "R27  run 26", "R28  run 27"]
+
+
+def test_runs_of_which_one_has_fewer_cases_are_refused_and_told_how_many(suite, tmp_path):
+    from msgspec import structs
+
+    whole = scores(suite, [])
+    part = structs.replace(whole, verdicts=whole.verdicts[3:])
+    with pytest.raises(UsageError, match="3 are only in the first, 0 only in the second") as caught:
+        fcbench.compare(whole, part)
+    assert "--limit" in caught.value.hint
+
+
+def test_a_metric_that_is_moot_for_one_run_compares_nothing(suite):
+    json_answers = {
+        key: fcbench.render([fcbench.Call("show_map", {"query": "Oslo"})], "json")
+        for key in outputs([])
+    }
+    other = fcbench.score(json_answers, suite=suite, format="json")
+    for pair in ((scores(suite, []), other), (other, scores(suite, []))):
+        found = fcbench.compare(*pair, "canonical_order")
+        assert (found.n, found.n_left_out, found.n_errors, found.p_value) == (0, 20, 0, None)
+        assert found.difference == (None, None, None, 0)
+        assert (found.smallest_significant, found.detectable) == (None, None)
+
+
+def test_a_flip_shows_the_first_answer_that_there_is(suite):
+    def rows(texts):
+        own = [{"id": "c0", "repeat": r, **sample} for r, sample in enumerate(texts)]
+        return fcbench.score([*own, *({"id": f"c{i}", "text": RIGHT} for i in range(1, 20))], suite)
+
+    a = rows([{"error": "timeout"}, {"text": WRONG}, {"text": RIGHT}])
+    b = rows([{"text": "No."}, {"text": WRONG}, {"text": WRONG}])
+    found = fcbench.compare(a, b)
+    assert found.table is found.smallest_significant is found.detectable is None
+    (flip,) = found.flips
+    assert (flip.a.value, flip.a.text, flip.a.outcome) == (0.5, WRONG, "calls")
+    assert (flip.b.value, flip.b.text, flip.b.outcome) == (0, "No.", "abstained")
+    assert flip.b.reason == "no call was attempted"

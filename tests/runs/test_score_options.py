@@ -1,6 +1,7 @@
 """Scores of repeated samples, under a suite's own rules, and gates."""
 
 import json
+import math
 from pathlib import Path
 
 import msgspec
@@ -298,3 +299,128 @@ def test_a_run_is_not_scored_by_another_order_than_its_suite_said(loose, tmp_pat
         fcbench.score(made.folder)
     with pytest.raises(RunError, match=r"suite\.ordered differs"):
         fcbench.run("python:small:answer", loose, results=tmp_path / "results", resume=True)
+
+
+def frame_of(tmp_path, text, expected, **sample):
+    """Return the row of a text in to_pandas, where a list of calls is right."""
+    tools = [{"name": "show_map"}, {"name": "open_map"}]
+    case = {"id": "a", "messages": [{"role": "user", "content": "…"}], "tools": tools}
+    path = tmp_path / "one.jsonl"
+    path.write_text(json.dumps({**case, "expected": [expected]}) + "\n")
+    text = text if isinstance(text, str) else fcbench.render(text)
+    return fcbench.score([{"id": "a", "text": text, **sample}], suite=path).to_pandas().iloc[0]
+
+
+def show_map(**arguments):
+    return {"name": "show_map", "arguments": arguments}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "reason"),
+    [
+        ([fcbench.Call("show_map", {"q": 1})], [show_map(q=1)], None),
+        ("No.", [], None),
+        ("No.", [show_map()], "no call was attempted"),
+        ([fcbench.Call("show_map")], [], "calls where none was right"),
+        ([fcbench.Call("open_map")], [show_map()], "expected show_map, called open_map"),
+        ([fcbench.Call("show_map"), fcbench.Call("show_map")], [show_map()], "expected no further call, called show_map"),
+        ([fcbench.Call("show_map")], [show_map(), show_map()], "expected show_map, called nothing"),
+        ([fcbench.Call("show_map")], [show_map(q="Oslo")], "show_map.q: missing: expected 'Oslo'"),
+        ([fcbench.Call("show_map", {"q": 1})], [show_map()], "show_map.q: extra: called 1"),
+        ([fcbench.Call("show_map", {"q": 1})], [show_map(q="Oslo")], "show_map.q: wrong type: expected 'Oslo', called 1"),
+        ([fcbench.Call("show_map", {"p": 1, "q": 1})], [show_map(p=1, q=2)], "show_map.q: different: expected 2, called 1"),
+        ([fcbench.Call("show_map", {"q": "x" * 999})], [show_map()], f"show_map.q: extra: called '{'x' * 158}…"),
+        ([fcbench.Call("show_map", {"q": 10**5000})], [show_map()], "show_map.q: extra: called a number too long to show"),
+        ("<start_function_call>call:show_map{q:1}", [show_map(q=1)], "missing_end_token at 39: expected <end_function_call>, found 'the end of the turn'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_answer_has_a_reason_in_a_line(tmp_path, text, expected, reason):
+    assert frame_of(tmp_path, text, expected)["reason"] == reason
+
+
+def test_to_pandas_says_what_was_asked_written_and_judged(tmp_path, suite):
+    row = frame_of(tmp_path, "call:show_map{", [show_map()], seconds=0.5)
+    assert (row["case_id"], row["repeat"], row["tags"], row["text"]) == (
+        "a",
+        0,
+        [],
+        "call:show_map{",
+    )
+    assert (row["outcome"], row["error"]) == ("missing_start_token", None)
+    assert (row["offset"], row["syntax_validity"], row["seconds"]) == (0, 0, 0.5)
+    assert math.isnan(row["abstention"])
+    right = frame_of(tmp_path, [fcbench.Call("show_map")], [show_map()])
+    assert (right["outcome"], right["offset"], right["syntax_validity"]) == ("calls", None, 1)
+    failed = frame_of(tmp_path, "call:show_map{", [show_map()], error="timeout")
+    assert (failed["outcome"], failed["offset"]) == ("error", None)
+    assert (failed["error"], failed["reason"]) == ("timeout", "no answer: timeout")
+    tags = fcbench.score({"c0": RIGHT}, suite=suite).to_pandas()["tags"]
+    assert list(tags[:2]) == [["even"], []]
+
+
+def test_a_case_with_an_error_counts_with_fewer_samples(suite):
+    rows = [
+        {"id": f"c{i}", "repeat": r, "text": RIGHT if r == 0 else WRONG}
+        for i in range(10)
+        for r in range(3)
+        if (i, r) != (0, 2)
+    ]
+    passes = fcbench.score([*rows, {"id": "c0", "repeat": 2, "error": "timeout"}], suite).passes
+    assert {name: found.n for name, found in passes.items()} == {
+        "pass@1": 10, "pass@2": 10, "pass@3": 9, "pass^1": 10, "pass^2": 10, "pass^3": 9,
+    }  # fmt: skip
+    assert passes["pass@1"].value == pytest.approx((9 / 3 + 1 / 2) / 10)
+
+
+def test_the_samples_of_a_case_stand_in_the_order_of_their_repeats(suite):
+    rows = [{"id": f"c{i}", "repeat": r, "text": RIGHT} for r in (2, 0, 1) for i in (1, 0)]
+    verdicts = fcbench.score(rows, suite).verdicts
+    assert [(v.case.id, v.sample.repeat) for v in verdicts[:6]] == [
+        (f"c{i}", r) for i in (0, 1) for r in range(3)
+    ]
+
+
+def test_a_gate_refuses_errors_and_shows_five_failing_cases(suite):
+    with pytest.raises(fcbench.FcbenchError, match="9 of 10 samples have no answer: c1: no output"):
+        fcbench.score({"c0": RIGHT}, suite).assert_at_least(name_match=0)
+    scores = fcbench.score({f"c{i}": WRONG if i < 5 else RIGHT for i in range(10)}, suite)
+    with pytest.raises(AssertionError) as caught:
+        scores.assert_at_least(argument_exact_match=0.5, name_match=0.5)
+    first, *rest = str(caught.value).splitlines()
+    assert first == (
+        "argument_exact_match 50.0% [23.7%, 76.3%] of 10 is not at least 0.5 (lower bound)"
+    )
+    assert rest == [
+        line
+        for i in range(5)
+        for line in (
+            f"  c{i}: show_map.query: different: expected 'Oslo', called 'oslo'",
+            f"    got: {WRONG!r}",
+        )
+    ]
+    scores.assert_at_least(argument_exact_match=exact(scores).low)
+
+
+def test_a_metric_over_no_case_reaches_no_threshold(suite):
+    (line,) = fcbench.score({"c0": RIGHT}, suite).missed({"abstention": 0.1})
+    assert line == (
+        "abstention — (over no case) is not at least 0.1 (lower bound); "
+        "0 cases cannot prove more than 0.0%"
+    )
+
+
+def test_a_gate_on_a_metric_that_is_moot_is_missed(suite):
+    answers = {f"c{i}": fcbench.render(fcbench.parse(RIGHT).calls, "json") for i in range(10)}
+    (line,) = fcbench.score(answers, suite, "json").missed({"canonical_order": 0.1})
+    assert line.startswith("canonical_order — (over no case)")
+
+
+def test_a_label_names_the_model_the_prompt_and_its_examples(suite):
+    from msgspec import structs
+
+    scores = fcbench.score({"c0": RIGHT}, suite)
+    assert scores.label == "outputs"
+    manifest = {"model": {"name": "m"}, "prompt": {"mode": "raw", "few_shot": 0}}
+    assert structs.replace(scores, manifest=manifest).label == "m, raw"
+    manifest["prompt"]["few_shot"] = 3
+    assert structs.replace(scores, manifest=manifest).label == "m, raw+3"

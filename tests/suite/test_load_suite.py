@@ -110,6 +110,37 @@ BAD_LINES = {
         ":1: $.tools[0].parameters.type: not a JSON Schema type: STRNG\nhint: did you mean string?",
     ),
     "missing field": (lambda row: json.dumps({k: v for k, v in row.items() if k != "id"}), ":1: $: object missing required field id"),
+    "no messages at all": (lambda row: json.dumps({k: v for k, v in row.items() if k != "messages"}), ":1: $: object missing required field messages"),
+    "messages are no list": (lambda row: bad(row, messages="Hi"), ":1: $.messages: expected array, got str"),
+    "no tools at all": (lambda row: json.dumps({k: v for k, v in row.items() if k != "tools"}), ":1: $: object missing required field tools"),
+    "tools are no list": (lambda row: bad(row, tools={}), ":1: $.tools: expected array, got object"),
+    "tools of Google are no list": (lambda row: bad(mobile_row(tools={})), ":1: $.tools: expected array, got object"),
+    "tool is no object": (lambda row: bad(row, tools=["f"]), ":1: $.tools[0]: expected object, got str"),
+    "wrapped tool's neighbour": (lambda row: bad(row, tools=[{"function": {"name": "f"}, "strict": True, "kind": 1}]), ":1: $.tools[0].kind: unknown field"),
+    "wrapped tool": (lambda row: bad(row, tools=[{"function": {"nme": "f"}}]), ":1: $.tools[0].function.nme: unknown field\nhint: did you mean name?"),
+    "parameters are no object": (lambda row: bad(row, tools=[{"name": "f", "parameters": []}]), ":1: $.tools[0].parameters: expected object, got array"),
+    "properties are no object": (lambda row: bad(row, tools=[{"name": "f", "parameters": {"properties": []}}]), ":1: $.tools[0].parameters.properties: expected object, got array"),
+    "property is no object": (lambda row: bad(row, tools=[{"name": "f", "parameters": {"properties": {"x": "int"}}}]), ":1: $.tools[0].parameters.properties.x: expected object, got str"),
+    "required is no list of names": (lambda row: bad(row, tools=[{"name": "f", "parameters": {"required": [1]}}]), ":1: $.tools[0].parameters.required: expected names"),
+    "enum is no list": (lambda row: bad(row, tools=[{"name": "f", "parameters": {"properties": {"x": {"enum": "a"}}}}]), ":1: $.tools[0].parameters.properties.x.enum: expected array, got str"),
+    "bad type of items": (lambda row: bad(row, tools=[{"name": "f", "parameters": {"items": {"type": "INT"}}}]), ":1: $.tools[0].parameters.items.type: not a JSON Schema type: INT"),
+    "bad type in a union": (lambda row: bad(row, tools=[{"name": "f", "parameters": {"anyOf": [{}, {"type": ["string", "nul"]}]}}]), ":1: $.tools[0].parameters.anyOf[1].type: not a JSON Schema type: nul\nhint: did you mean null?"),
+    "unknown field of a call": (lambda row: bad(row, expected=[[{"name": "show_map", "argumnets": {}}]]), ":1: $.expected[0][0].argumnets: unknown field\nhint: did you mean arguments?"),
+    "message is no object": (lambda row: bad(row, messages=["Hi"]), ":1: $.messages[0]: expected object, got str"),
+    "content is no text": (lambda row: bad(row, messages=[{"role": "user", "content": 5}]), ":1: $.messages[0].content: expected str, got int"),
+    "calls are no list": (lambda row: bad(row, messages=[{"role": "assistant", "tool_calls": {}}]), ":1: $.messages[0].tool_calls: expected array, got object"),
+    "call is no object": (lambda row: bad(row, messages=[{"role": "assistant", "tool_calls": [1]}]), ":1: $.messages[0].tool_calls[0].function: expected object, got null"),
+    "unknown field beside a function": (lambda row: bad(row, messages=[{"role": "assistant", "tool_calls": [{"functin": {}, "function": {"name": "f"}}]}]), ":1: $.messages[0].tool_calls[0].functin: unknown field\nhint: did you mean function?"),
+    "called function's name": (lambda row: bad(row, messages=[{"role": "assistant", "tool_calls": [{"function": {"name": 1}}]}]), ":1: $.messages[0].tool_calls[0].function.name: expected str, got int"),
+    "called function's arguments": (lambda row: bad(row, messages=[{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "[]"}}]}]), ":1: $.messages[0].tool_calls[0].function.arguments: expected object, got array"),
+    "optional is no bool": (lambda row: bad(row, expected=[[{"name": "show_map", "arguments": {"query": {"$any": [1], "$optional": 1}}}]]), ":1: $.expected[0][0].arguments.query.$optional: expected bool"),
+    "key beside a choice": (lambda row: bad(row, expected=[[{"name": "show_map", "arguments": {"query": {"$any": [1], "any": 1}}}]]), ":1: $.expected[0][0].arguments.query: expected {\"$any\""),
+    "optional alone": (lambda row: bad(row, expected=[[{"name": "show_map", "arguments": {"query": {"$optional": True}}}]]), ":1: $.expected[0][0].arguments.query: expected {\"$any\""),
+    "choice that is no list": (lambda row: bad(row, expected=[[{"name": "show_map", "arguments": {"query": {"$any": "a"}}}]]), ":1: $.expected[0][0].arguments.query: expected {\"$any\""),
+    "bad choice below": (lambda row: bad(row, expected=[[{"name": "show_map", "arguments": {"query": [{"$any": [{"x": {"$any": []}}]}]}}]]), ":1: $.expected[0][0].arguments.query[0].$any[0].x: expected {\"$any\""),
+    "answer without a last word": (lambda row: bad(mobile_row(messages=[{"role": "user", "content": "u"}])), ":1: $.messages: the last message must be the assistant's"),
+    "no role": (lambda row: bad(row, messages=[{"content": "x"}]), ":1: $.messages[0].role: not a role: None"),
+    "cut short": (lambda row: '{"id": "a"', ":1: not JSON: Expecting ',' delimiter at column 11"),
     "duplicate id": (lambda row: f"{json.dumps(row)}\n{json.dumps(row)}", ":2: $.id: 'a' stands in line 1 too"),
     "undeclared function": (
         lambda row: bad(row, expected=[[{"name": "show_mop"}]]),
@@ -246,3 +277,68 @@ def test_an_argument_whose_absence_alone_is_right_accepts_no_value(write_lines, 
         answer[0]["arguments"]["query"] = half
         with pytest.raises(SuiteError, match="one or more values"):
             load_suite(write_lines(case_row(expected=[answer])))
+
+
+def test_blank_lines_are_counted_and_not_read(write_lines, case_row):
+    path = write_lines("", case_row(), "  ", "[]")
+    with pytest.raises(SuiteError, match=r":4: \$: expected object, got array"):
+        load_suite(path)
+
+
+def test_a_row_in_the_mobile_actions_schema_may_say_its_id_tags_and_order(write_lines):
+    plain = mobile_row(tools=[{"function": {"name": "f", "description": None}}])
+    rows = mobile_row(id="own", tags=["x"], ordered=False), plain, mobile_row(ordered=True)
+    first, second, _ = load_suite(write_lines(*rows)).cases
+    assert (first.id, first.tags, first.ordered) == ("own", ("x",), False)
+    assert (second.id, second.tags, second.ordered) == ("cases:2", (), True)
+    assert (second.tools[0].description, second.tools[0].parameters) == ("", {})
+
+
+def test_the_order_of_a_suite_is_that_of_the_rows_that_do_not_say_theirs(
+    write_lines, case_row, tmp_path
+):
+    write_lines(case_row(), case_row(id="b", ordered=False), mobile_row(ordered=False))
+    (tmp_path / "suite.toml").write_text('name = "mine"\nordered = true\n', encoding="utf-8")
+    assert [case.ordered for case in load_suite(tmp_path).cases] == [True, False, False]
+
+
+def test_two_files_may_not_have_one_id(tmp_path, monkeypatch, case_row):
+    folder = tmp_path / "owner" / "data"
+    folder.mkdir(parents=True)
+    for name in ("a.jsonl", "b.jsonl"):
+        (folder / name).write_text(json.dumps(case_row()) + "\n", encoding="utf-8")
+    monkeypatch.setattr("fcbench.suite._hub.HUB", f"file://{tmp_path}/")
+    with pytest.raises(SuiteError, match=r"\$.id: 'a' stands in two files"):
+        load_suite("hf:owner/data")
+
+
+def test_nulls_in_messages_tools_and_schemas_are_absent(write_lines, case_row):
+    schema = {"type": ["STRING", "NULL"], "description": None, "items": None, "properties": {"x": {"enum": None, "oneOf": [{"type": "Number"}]}}}  # fmt: skip
+    tool = {"name": "show_map", "parameters": schema, "description": None, "strict": None}
+    (case,) = load_suite(
+        write_lines(
+            case_row(tools=[tool], messages=[{"role": "user", "content": "u", "name": None}])
+        )
+    ).cases
+    assert case.messages == [{"role": "user", "content": "u"}]
+    assert case.tools[0].parameters == {
+        "type": ["string", "null"],
+        "properties": {"x": {"oneOf": [{"type": "number"}]}},
+    }
+
+
+def test_earlier_calls_of_a_conversation_have_objects_and_say_that_they_are_functions(
+    write_lines, case_row
+):
+    called = {"id": "1", "function": {"name": "show_map", "arguments": '{"query": "Oslo"}'}}
+    bare = {"function": {"name": "show_map"}}
+    messages = [
+        {"role": "user", "content": "u"},
+        {"role": "assistant", "tool_calls": [called, bare]},
+        {"role": "user", "content": "v"},
+    ]
+    (case,) = load_suite(write_lines(case_row(messages=messages))).cases
+    assert case.messages[1]["tool_calls"] == [
+        {"id": "1", "type": "function", "function": {"name": "show_map", "arguments": {"query": "Oslo"}}},
+        {"type": "function", "function": {"name": "show_map", "arguments": {}}},
+    ]  # fmt: skip

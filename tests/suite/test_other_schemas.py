@@ -113,6 +113,18 @@ def test_an_xlam_file_may_be_an_array_and_hold_json_unquoted(tmp_path):
             {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}},
         ),
         ("Tuple[int, str]", {"type": "array"}),
+        ("tuple[Tuple[int, str], Tuple[int, str]]", {"type": "array", "items": {"type": "array"}}),
+        ("List[Callable]", {"type": "array"}),
+        ("Dict[str, Callable]", {"type": "object"}),
+        ("Dict[str]", {"type": "object"}),
+        ("Dict", {"type": "object"}),
+        ("List[]", {"type": "array"}),
+        ("Set[ int ]", {"type": "array", "items": {"type": "integer"}}),
+        (" INT ", {"type": "integer"}),
+        ("None", {"type": "null"}),
+        ("List[int,\n str]", {"type": "array", "items": {"type": "integer"}}),
+        ("Optional[int, str]", {}),
+        ("Optional", {}),
         (
             "Union[int, List[str]]",
             {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "string"}}]},
@@ -172,6 +184,15 @@ BAD = {
     "xlam answers no list": (xlam_row(answers='{"name": "f"}'), "$.answers: expected array, got object"),
     "xlam answer without a name": (xlam_row(answers=[{"arguments": {}}]), "$.answers[0]: expected an object with name"),
     "xlam arguments": (xlam_row(answers=[{"name": "ferry_times", "arguments": []}]), "$.answers[0].arguments: expected object, got array"),
+    "xlam answer's name": (xlam_row(answers=[{"name": 1}]), "$.answers[0]: expected an object with name"),
+    "xlam answer": (xlam_row(answers=[{"name": "ferry_times"}, "x"]), "$.answers[1]: expected an object with name"),
+    "xlam tools": (xlam_row(tools="{}"), "$.tools: expected array, got object"),
+    "xlam tool": (xlam_row(tools=["x"]), "$.tools[0]: expected object, got str"),
+    "xlam second parameter": (xlam_row(tools=[{"name": "f"}, {"name": "g", "parameters": {"x": 1}}]), "$.tools[1].parameters.x: expected object, got int"),
+    "xlam query": (xlam_row(query=1), "$.query: expected str, got int"),
+    "openai unknown field": (openai_row(tolls=[]), "$.tolls: unknown field\nhint: did you mean tools?"),
+    "openai text": (openai_row(messages=[{"role": "user", "content": [{"type": "text", "text": 1}]}]), "$.messages[0].content: only parts of type text"),
+    "openai part": (openai_row(messages=[{"role": "user", "content": "x"}, {"role": "user", "content": ["x"]}]), "$.messages[1].content: only parts of type text"),
     "xlam undeclared function": (xlam_row(answers=[{"name": "ferry_time", "arguments": {}}]), "$.expected[0][0].name: no tool declares"),
     "xlam parameter": (xlam_row(tools=[{"name": "f", "parameters": {"x": "str"}}]), "$.tools[0].parameters.x: expected object"),
     "xlam unknown field": (xlam_row(queries="x"), "$.queries: unknown field"),
@@ -199,4 +220,89 @@ def test_an_array_that_is_cut_off_is_one_error(tmp_path):
     path = tmp_path / "xlam.json"
     path.write_text(json.dumps([xlam_row()])[:-1])
     with pytest.raises(SuiteError, match="not JSON"):
+        load_suite(path)
+
+
+def test_an_xlam_row_without_an_id_is_named_by_its_line_and_may_be_in_order(write_lines, tmp_path):
+    row = xlam_row()
+    del row["id"]
+    write_lines(xlam_row(id="own"), row, openai_row())
+    (tmp_path / "suite.toml").write_text('name = "mine"\nordered = true\n', encoding="utf-8")
+    cases = load_suite(tmp_path).cases
+    assert [case.id for case in cases] == ["own", "cases:2", "cases:3"]
+    assert all(case.ordered for case in cases)
+
+
+def test_an_xlam_tool_with_a_schema_or_without_parameters_is_left_as_it_is(write_lines):
+    schema = {"type": "object", "properties": {"port": {"type": "string"}}}
+    tools = [{"name": "ferry_times", "parameters": schema}, {"name": "bare"}]
+    answers = [{"name": "bare"}]
+    (case,) = load_suite(write_lines(xlam_row(tools=tools, answers=answers))).cases
+    assert [tool.parameters for tool in case.tools] == [schema, {}]
+    assert case.expected == [[Call("bare", {})]]
+
+
+def test_an_xlam_argument_is_required_unless_its_type_or_a_default_says_otherwise(write_lines):
+    parameters = {
+        "a": {"type": "str"},
+        "b": {"type": "Optional[int]"},
+        "c": {"type": "int, optional"},
+        "d": {"type": "int", "default": None},
+        "e": {},
+        "f": {"type": "Callable"},
+    }
+    tools = [{"name": "f", "parameters": parameters}]
+    (case,) = load_suite(write_lines(xlam_row(tools=tools, answers=[]))).cases
+    assert case.tools[0].parameters["required"] == ["a", "e", "f"]
+    assert case.tools[0].parameters["properties"]["b"] == {"type": "integer"}
+    assert case.tools[0].parameters["properties"]["f"] == {}
+    assert case.expected == [[]]
+
+
+def test_a_row_says_by_its_fields_whose_schema_it_has(write_lines):
+    tool, called = openai_row()["tools"], openai_row()["messages"][-1]["tool_calls"]
+    user, answer = {"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}
+    bare_tools = [t["function"] for t in tool]
+    bare_calls = [{"function": c["function"]} for c in called]
+    of_openai = [
+        {"messages": [user, answer], "parallel_tool_calls": True},
+        {"messages": [user, answer], "tools": tool},
+        {"messages": [user, {"role": "assistant", "tool_calls": called}], "tools": bare_tools},
+        {"messages": [{**user, "weight": 1}, answer], "tools": tool},
+    ]
+    of_google = [
+        {"messages": [user, answer], "tools": bare_tools},
+        {"messages": [user, {"role": "assistant", "tool_calls": bare_calls}], "tools": bare_tools},
+        *({"messages": [user, answer], "tools": tool, name: value} for name, value in
+          (("id", "a"), ("metadata", "eval"), ("tags", ["x"]), ("ordered", True))),
+    ]  # fmt: skip
+    # OpenAI's calls come in any order, Google's in theirs.
+    assert not any(case.ordered for case in load_suite(write_lines(*of_openai)).cases)
+    cases = load_suite(write_lines(*of_google)).cases
+    assert len(cases) == len(of_google)
+    assert all(case.ordered for case in cases)
+
+
+def test_a_suite_may_say_the_schema_that_its_rows_do_not(write_lines, tmp_path):
+    user, answer = {"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}
+    write_lines({"messages": [user, answer]})
+    toml = tmp_path / "suite.toml"
+    for schema, ordered in (("openai", False), ("mobile-actions", True)):
+        toml.write_text(f'name = "mine"\nschema = "{schema}"\n', encoding="utf-8")
+        (case,) = load_suite(tmp_path).cases
+        assert case.ordered is ordered
+    toml.write_text('name = "mine"\nschema = "xlam"\n', encoding="utf-8")
+    with pytest.raises(SuiteError, match=r"messages: unknown field"):
+        load_suite(tmp_path)
+
+
+def test_a_file_named_json_may_still_hold_lines(tmp_path):
+    path = tmp_path / "xlam.json"
+    path.write_text(f"\n{json.dumps(xlam_row())}\n{json.dumps(xlam_row(id=8))}\n")
+    assert [case.id for case in load_suite(path).cases] == ["7", "8"]
+    path.write_text(f" {json.dumps([xlam_row(), 5])}")
+    with pytest.raises(SuiteError, match=r"xlam.json:2: \$: expected object, got int"):
+        load_suite(path)
+    path.write_text(json.dumps([xlam_row(), xlam_row()]))
+    with pytest.raises(SuiteError, match=r"xlam.json:2: \$.id: '7' stands in line 1 too"):
         load_suite(path)
