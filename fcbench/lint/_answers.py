@@ -39,6 +39,8 @@ def lint_answers(case: Case, matching: Matching) -> Iterator[Finding]:
         if wrong is not None:
             where = f"$.tools[{i}].parameters"
             yield Finding("invalid_schema", case.id, where, f"{tool.name}: {wrong}")
+        if any(tool.name == earlier.name for earlier in case.tools[:i]):
+            yield Finding("twin_tools", case.id, f"$.tools[{i}].name", tool.name)
     for i, answer in enumerate(case.expected):
         for j, call in enumerate(answer):
             where = f"$.expected[{i}][{j}].arguments"

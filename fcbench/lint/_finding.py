@@ -12,6 +12,7 @@ LEVELS: dict[str, tuple[Level, str]] = {
     "unsatisfiable": ("error", "no output scores 1 under the suite's own matcher"),
     "inexpressible": ("error", "the wire format cannot express the answer"),
     "invalid_schema": ("error", "a tool's parameters are not valid JSON Schema"),
+    "twin_tools": ("error", "two tools have one name, and a call does not say which it means"),
     "schema_refuses": ("error", "an expected value that the tool's schema refuses"),
     "unknown_argument": ("error", "an expected argument that the tool's schema does not declare"),
     "required_optional": ("error", "a required argument is marked optional"),

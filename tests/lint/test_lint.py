@@ -140,6 +140,10 @@ def test_answers_and_values_that_accept_the_same_overlap(found):
     assert found({"expected": [twice]}) == [("overlap", "c0")]
 
 
+def test_two_tools_of_one_name_are_an_error(found):
+    assert found(volume({"level": 3}, tools=[NUMBER, NUMBER])) == [("twin_tools", "c0")]
+
+
 def test_a_case_that_is_asked_twice_is_an_error(found):
     assert found({}, {}) == [("duplicate", "c1")]
     assert found({}, {"messages": [{"role": "user", "content": "Show me Oslo!"}]}) == []
