@@ -1,9 +1,9 @@
 """Write generated suites: python -m suites.build [NAME …] [--check], in a checkout.
 
-A generated suite has a generate.py beside its suite.toml with `cases()` and `training()`, which
-return rows, and `TAGS`, the meaning of each tag. This writes cases.jsonl and train.jsonl, their
-SHA-256 into suite.toml, and the table of tags between the markers of README.md. `--check` writes
-nothing and exits 1 if a file would differ. The same code writes the same bytes.
+A generated suite has a generate.py beside its suite.toml with `rows(split)`, which returns the
+rows of "eval" or "train", and `TAGS`, the meaning of each tag. This writes cases.jsonl and
+train.jsonl, their SHA-256 into suite.toml, and the table of tags between the markers of README.md.
+`--check` writes nothing and exits 1 if a file would differ. The same code writes the same bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def build(name: str) -> dict[Path, str]:
     """Return the content of each generated file of a suite."""
     folder = SUITES / name
     module = importlib.import_module(f"suites.{name}.generate")
-    splits: list[list[Row]] = [module.cases(), module.training()]
+    splits: list[list[Row]] = [module.rows("eval"), module.rows("train")]
     cases, train = (_lines(rows) for rows in splits)
     digests = [hashlib.sha256(content.encode()).hexdigest() for content in (cases, train)]
     toml = (folder / "suite.toml").read_text("utf-8")

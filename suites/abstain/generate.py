@@ -31,25 +31,16 @@ TAGS: dict[str, str] = {
 }
 
 
-def cases() -> list[Row]:
-    """Return the evaluation rows."""
-    return _rows("eval")
-
-
-def training() -> list[Row]:
-    """Return the training rows."""
-    return _rows("train")
-
-
-def _rows(split: str) -> list[Row]:
+def rows(split: str) -> list[Row]:
+    """Return the rows of a split, "eval" or "train"."""
     rng = random.Random(f"{SEED}-{split}")
     tools = read_tools(HERE / "tools.toml")
     prefix = "abstain" if split == "eval" else "abstain-train"
-    rows = read_rows(HERE / f"cases_{split}.toml", tools, rng, prefix)
-    for row in rows:
+    made = read_rows(HERE / f"cases_{split}.toml", tools, rng, prefix)
+    for row in made:
         *control, kind = row["tags"]
         if bool(control) != any(row["expected"]):
             message = f"{row['id']}: a control, and no other case, has calls: {row['messages']}"
             raise ValueError(message)
         row["tags"] = ["control", f"control_{kind}"] if control else ["no_call", kind]
-    return rows
+    return made

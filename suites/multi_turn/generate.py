@@ -29,22 +29,13 @@ TAGS: dict[str, str] = {
 }
 
 
-def cases() -> list[Row]:
-    """Return the evaluation rows."""
-    return _rows("eval")
-
-
-def training() -> list[Row]:
-    """Return the training rows."""
-    return _rows("train")
-
-
-def _rows(split: str) -> list[Row]:
+def rows(split: str) -> list[Row]:
+    """Return the rows of a split, "eval" or "train"."""
     rng = random.Random(f"{SEED}-{split}")
     tools = read_tools(HERE / "tools.toml")
     prefix = "multi_turn" if split == "eval" else "multi_turn-train"
-    rows = read_rows(HERE / f"cases_{split}.toml", tools, rng, prefix)
-    for row in rows:
+    made = read_rows(HERE / f"cases_{split}.toml", tools, rng, prefix)
+    for row in made:
         tags, n_calls = set(row["tags"]), len(row["expected"][0])
         if (n_calls == 0) != ("done" in tags):
             message = f"{row['id']}: done, and nothing else, has no calls: {row['messages']}"
@@ -58,4 +49,4 @@ def _rows(split: str) -> list[Row]:
             message = f"{row['id']}: no such tag: {tags - TAGS.keys()}"
             raise ValueError(message)
         row["tags"] = [tag for tag in TAGS if tag in tags]
-    return rows
+    return made

@@ -97,7 +97,7 @@ def shares_a_value(says: str, calls: list[Row]) -> bool:
 
 
 def rows(split: str) -> list[Row]:
-    """Return the rows of a split."""
+    """Return the rows of a split, "eval" or "train"."""
     rng = random.Random(f"{SEED}-{split}")
     built: list[Row] = []
     for domain in domains(split).values():
@@ -118,13 +118,3 @@ def rows(split: str) -> list[Row]:
                 row["ordered"] = True
             built.append({**row, "tags": tags(request, calls)})
     return built
-
-
-def cases() -> list[Row]:
-    """Return the evaluation rows."""
-    return rows("eval")
-
-
-def training() -> list[Row]:
-    """Return the training rows."""
-    return rows("train")

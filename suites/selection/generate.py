@@ -177,13 +177,3 @@ def rows(split: str) -> list[Row]:
             }
         )
     return built
-
-
-def cases() -> list[Row]:
-    """Return the evaluation rows."""
-    return rows("eval")
-
-
-def training() -> list[Row]:
-    """Return the training rows."""
-    return rows("train")

@@ -66,17 +66,8 @@ TAGS: dict[str, str] = {
 }
 
 
-def cases() -> list[Row]:
-    """Return the evaluation rows."""
-    return _rows("eval")
-
-
-def training() -> list[Row]:
-    """Return the training rows."""
-    return _rows("train")
-
-
-def _rows(split: str) -> list[Row]:
+def rows(split: str) -> list[Row]:
+    """Return the rows of a split, "eval" or "train"."""
     rng = random.Random(f"{SEED}-{split}")
     tools = read_tools(HERE / "tools.toml")
     written = read_cases(HERE / f"cases_{split}.toml")

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+import fcbench
 from fcbench import load_suite
+from fcbench.formats.functiongemma import CONTROL_TOKEN_IDS
+from fcbench.prompts._case_text import one_answer
 from fcbench.suite import suite_names
 
 SUITES = Path(__file__).resolve().parents[2] / "suites"
@@ -49,3 +52,25 @@ def test_no_two_cases_ask_the_same_in_evaluation_or_training(name):
     assert len({(words(case), tuple(tool.name for tool in case.tools)) for case in cases}) == len(
         cases
     )
+
+
+@pytest.mark.parametrize("file", ["cases.jsonl", "train.jsonl"])
+@pytest.mark.parametrize("name", GENERATED)
+def test_no_text_holds_a_control_token(name, file):
+    text = (SUITES / name / file).read_text("utf-8")
+    assert text
+    assert [token for token in CONTROL_TOKEN_IDS if token in text] == []
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_every_first_answer_can_be_written_read_and_is_judged_right(name):
+    suite = load_suite(name)
+    answers = {case.id: written(case) for case in suite.cases}
+    assert all(verdict.is_right for verdict in fcbench.score(answers, suite=suite).verdicts)
+    for case in suite.training_cases():
+        assert fcbench.parse(written(case)).calls == one_answer(case)
+
+
+def written(case):
+    calls = one_answer(case)
+    return fcbench.render(calls) if calls else "There is nothing to call."
