@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 Pairs = dict[tuple[int, int], "Comparison"]
 
 SHOWN_TEXT = 400
+_FOOTNOTE = (
+    "difference: second - first, with its 95 % paired bootstrap interval over cases.\n"
+    "p: exact McNemar test; of repeats, partial credit and amounts a sign-flip permutation test."
+)
 
 
 def as_text(names: Sequence[str], found: Mapping[str, Pairs], n_flips: int) -> str:
@@ -33,6 +37,7 @@ def as_text(names: Sequence[str], found: Mapping[str, Pairs], n_flips: int) -> s
     ]
     for metric, pairs in found.items():
         parts += [_metric(metric, pairs, letters)]
+    parts += [_FOOTNOTE]
     for pair, comparison in next(iter(found.values())).items():
         a, b = (letters[i] for i in pair)
         parts += [_flips(a, b, comparison, n_flips)]
