@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import structs
-
 from fcbench.matching._values import compare_objects
 from fcbench.types import Call, CallPair
 
@@ -58,11 +56,14 @@ def lay_out(
     """Return the pair of each expected call, then the called ones that no expected one has."""
     pairs = []
     for i, (j, wanted) in enumerate(zip(chosen, answer, strict=True)):
-        pair = CallPair(i, None, wanted.name, None) if j is None else table[i][j]
-        if pair.expected_name != pair.called_name:  # no argument of another function is wanted
-            extra = [] if j is None else compare_objects({}, calls[j].arguments)
-            arguments = [*compare_objects(wanted.arguments, {}), *extra]
-            pair = structs.replace(pair, arguments=arguments)
+        if j is None:
+            pair = CallPair(i, None, wanted.name, None, compare_objects(wanted.arguments, {}))
+        elif (made := calls[j]).name == wanted.name:
+            pair = table[i][j]
+        else:  # no argument of another function is wanted
+            arguments = compare_objects(wanted.arguments, {})
+            arguments += compare_objects({}, made.arguments)
+            pair = CallPair(i, j, wanted.name, made.name, arguments)
         pairs.append(pair)
     if len(calls) > len(answer) or None in chosen:
         pairs += [

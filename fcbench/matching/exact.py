@@ -44,6 +44,10 @@ def match(case: Case, calls: Sequence[Call], matching: Matching) -> Match:
 def _compare(
     answer: Sequence[Call], calls: Sequence[Call], compare: Compare, *, ordered: bool
 ) -> Match:
+    if not calls:  # an answer holds calls: nothing is met
+        return Match(
+            name=False, arguments=False, pairs=lay_out([], [None] * len(answer), answer, [])
+        )
     table = table_of(answer, calls, compare)
     if len(calls) == len(answer) and all(is_equal(row[i]) for i, row in enumerate(table)):
         # Most right answers come in the order in which they are listed.
