@@ -15,11 +15,10 @@ from fcbench.matching._pairs import gain, is_equal, lay_out, nearness, table_of
 from fcbench.matching._values import compare_objects, rules_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from fcbench.matching._pairs import Compare
     from fcbench.types import ArgumentVerdict, Call, Case, Matching
-
-    Compare = Callable[[Call, Call], list[ArgumentVerdict]]
 
 
 def match(case: Case, calls: Sequence[Call], matching: Matching) -> Match:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from fcbench.types import Json
 
 _TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
-
-
 # What servers and trainers take beside a function's schema, and no model sees.
 _UNSEEN = ("strict",)
 

@@ -197,15 +197,14 @@ def test_an_unknown_matcher_names_the_nearest():
 
 
 sizes = st.tuples(st.integers(0, 5), st.integers(0, 5))
-
-
-@given(
-    sizes.flatmap(
-        lambda s: st.lists(
-            st.lists(st.integers(0, 9), min_size=s[1], max_size=s[1]), min_size=s[0], max_size=s[0]
-        )
+matrices = sizes.flatmap(
+    lambda s: st.lists(
+        st.lists(st.integers(0, 9), min_size=s[1], max_size=s[1]), min_size=s[0], max_size=s[0]
     )
 )
+
+
+@given(matrices)
 def test_the_assignment_is_the_best_of_all(gains):
     chosen = assign(gains)
     n_rows, n_columns = len(gains), len(gains[0]) if gains else 0
@@ -221,13 +220,7 @@ def test_the_assignment_is_the_best_of_all(gains):
     assert math.isclose(gained, best)
 
 
-@given(
-    sizes.flatmap(
-        lambda s: st.lists(
-            st.lists(st.integers(0, 9), min_size=s[1], max_size=s[1]), min_size=s[0], max_size=s[0]
-        )
-    )
-)
+@given(matrices)
 def test_the_alignment_is_the_best_of_all_that_keep_the_order(gains):
     chosen = align(gains)
     n_rows, n_columns = len(gains), len(gains[0]) if gains else 0

@@ -1,5 +1,6 @@
 """What holds of every generated suite that comes with fcbench."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,12 +55,24 @@ def test_no_two_cases_ask_the_same_in_evaluation_or_training(name):
     )
 
 
+# The control tokens of every format, and what only looks like one.
+CONTROLS = re.compile(
+    r"<((start|end)_(function_(call|response|declaration)|of_turn)|escape|bos|eos|pad|unused\d+)>"
+    r"|</s>|<\|(im_start|im_end|eot_id|eom_id|python_tag|tool_call|tool_response|\")\|?>|<tool_call\|>"
+)
+LIKE_CONTROLS = re.compile(r"<(/?(start|end)_\w+|escape|bos|eos|pad|unused\d+|\|.*?\|)>")
+
+
 @pytest.mark.parametrize("file", ["cases.jsonl", "train.jsonl"])
 @pytest.mark.parametrize("name", GENERATED)
 def test_no_text_holds_a_control_token(name, file):
-    text = (SUITES / name / file).read_text("utf-8")
+    text = (SUITES / name / file).read_text("utf-8").replace('\\"', '"')
     assert text
+    assert "\ufffd" not in text
     assert [token for token in CONTROL_TOKEN_IDS if token in text] == []
+    assert not CONTROLS.search(text)
+    if name != "syntax_stress":  # which is made of look-alikes
+        assert not LIKE_CONTROLS.search(text)
 
 
 @pytest.mark.parametrize("name", GENERATED)

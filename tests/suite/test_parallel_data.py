@@ -1,22 +1,16 @@
 """The data of the suite `parallel`, read as JSON lines; its generator is not imported."""
 
 import difflib
-import json
 import re
 from collections import Counter
-from pathlib import Path
 
 import jsonschema
 import pytest
 
 import fcbench
+from tests.suite.written import FILES, read
 
-HERE = Path(__file__).resolve().parents[2] / "suites" / "parallel"
-FILES = {"eval": "cases.jsonl", "train": "train.jsonl"}
-ROWS = {
-    split: [json.loads(line) for line in (HERE / file).read_text("utf-8").splitlines()]
-    for split, file in FILES.items()
-}
+ROWS = read("parallel")
 SPLITS = pytest.mark.parametrize("split", FILES)
 SEQUENCE = re.compile(
     r"\b(first|then|before|after|once|until|finally|at the end|at last|last of all|in this order"
@@ -27,7 +21,6 @@ CORRECTION = re.compile(
     r"\b(no|sorry|rather|better|I mean|I meant|wait|scratch that|hang on|let's say)\b"
 )
 SHARE = re.compile(r"\b(each|both|every|all|same)\b", re.IGNORECASE)
-CONTROL = re.compile(r"<(/?(start|end)_\w+|escape|bos|eos|pad|unused\d+|\|.*?\|)>")
 
 
 def said(row):

@@ -1,25 +1,20 @@
 """The data of the suite `selection`, read as JSON lines; its generator is not imported."""
 
 import difflib
-import json
 import re
 from collections import Counter
-from pathlib import Path
 
 import jsonschema
 import pytest
 
-HERE = Path(__file__).resolve().parents[2] / "suites" / "selection"
-FILES = {"eval": "cases.jsonl", "train": "train.jsonl"}
-ROWS = {
-    split: [json.loads(line) for line in (HERE / file).read_text("utf-8").splitlines()]
-    for split, file in FILES.items()
-}
+from tests.suite.written import FILES, SUITES, read
+
+HERE = SUITES / "selection"
+ROWS = read("selection")
 SPLITS = pytest.mark.parametrize("split", FILES)
 SIZES = (4, 8, 16, 40)
 DOMAINS = {path.stem for split in FILES for path in (HERE / split).glob("*.toml")}
 KINDS = {"same_object", "same_verb", "shared_prefix", "decoy_word", "arguments_decide"}
-CONTROL = re.compile(r"<(/?(start|end)_\w+|escape|bos|eos|pad|unused\d+|\|.*?\|)>")
 
 
 def said(row):

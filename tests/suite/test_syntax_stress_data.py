@@ -1,11 +1,9 @@
 """The syntax_stress suite's data, read as plain JSON lines: its generator is not imported."""
 
 import difflib
-import json
 import re
 import unicodedata
 from itertools import chain
-from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -13,13 +11,9 @@ from jsonschema import Draft202012Validator
 from fcbench import load_suite, parse, render
 from fcbench.errors import FormatError
 from fcbench.prompts._case_text import one_answer
+from tests.suite.written import FILES, read
 
-HERE = Path(__file__).resolve().parents[2] / "suites" / "syntax_stress"
-FILES = {"eval": "cases.jsonl", "train": "train.jsonl"}
-ROWS = {
-    split: [json.loads(line) for line in (HERE / name).read_text("utf-8").splitlines()]
-    for split, name in FILES.items()
-}
+ROWS = read("syntax_stress")
 FAMILIES = {
     "characters": {"brackets", "separators", "quotes", "backslashes", "line_breaks"},
     "snippets": {"json", "code", "shell", "regex", "markup", "table"},
@@ -31,10 +25,6 @@ FAMILIES = {
 KINDS = set().union(*FAMILIES.values()) | {"control_lookalike"}
 FORMATS = ("functiongemma", "gemma4", "hermes", "mistral", "llama3", "pythonic", "json")
 MATES = {'"': '"', "'": "'", "`": "`", "“": "”", "«": "»", "「": "」"}
-CONTROLS = re.compile(
-    r"<((start|end)_(function_(call|response|declaration)|of_turn)|escape|bos|eos|pad|unused\d+)>"
-    r"|</s>|<\|(im_start|im_end|eot_id|eom_id|python_tag|tool_call|tool_response|\")\|?>|<tool_call\|>"
-)
 # What real templates leave out of a declaration, or need for something else.
 UNDECLARED = {"description", "type", "properties", "required", "nullable"}
 

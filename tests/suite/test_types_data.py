@@ -5,20 +5,16 @@ import json
 import re
 from datetime import date, datetime
 from itertools import chain
-from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from fcbench import load_suite, parse, render, score
 from fcbench.prompts._case_text import one_answer
+from tests.suite.written import FILES, SUITES, read
 
-HERE = Path(__file__).resolve().parents[2] / "suites" / "types"
-FILES = {"eval": "cases.jsonl", "train": "train.jsonl"}
-ROWS = {
-    split: [json.loads(line) for line in (HERE / name).read_text("utf-8").splitlines()]
-    for split, name in FILES.items()
-}
+HERE = SUITES / "types"
+ROWS = read("types")
 FORMATS = ("functiongemma", "gemma4", "hermes", "mistral", "llama3", "pythonic", "json")
 NUMERALS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 WORDS = {word: number for number, word in enumerate(NUMERALS)} | {"fifteen": 15, "ninety": 90}

@@ -1,4 +1,4 @@
-"""What the tests of suites written as talk share: rows read as plain JSON, without the generator."""
+"""What the tests of suites' data share: rows read as plain JSON, without the generator."""
 
 import json
 import re
