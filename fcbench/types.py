@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from msgspec import Struct, field
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 Json = Any
 """A JSON value: None, bool, int, float, str, list or dict with string keys."""
@@ -133,8 +133,9 @@ class Sample(Record, frozen=True):
     """The stored evidence of one answer.
 
     `error` is set when the machinery failed (then `text` is no answer and is not judged).
-    `seconds` is this sample's share of its batch's wall time. `stop` is "token" when a stop
-    token ended the turn, "limit" when the token limit did, None when the backend cannot know.
+    `seconds` is this sample's share of the wall time that it took together with others. `stop` is
+    "token" when a stop token ended the turn, "limit" when the token limit did, None when the
+    backend cannot know.
     """
 
     case_id: str
@@ -266,12 +267,12 @@ class ChatTemplate(Protocol):
 
 
 class Backend(Protocol):
-    """A model that answers prompts, batch by batch.
+    """A model that answers prompts.
 
     `template` is the model's own chat template, or None; `bos` the token that its prompts begin
     with ("" for none). `manifest` is what a run records of it. `has_answered` is whether it ever
-    gave an answer, also before a run was resumed: until then a batch that fails whole may be
-    taken for a model that cannot answer at all.
+    gave an answer, also before a run was resumed: until then a model whose first answers all fail
+    may be taken for one that cannot answer at all.
     """
 
     template: ChatTemplate | None
@@ -279,13 +280,10 @@ class Backend(Protocol):
     manifest: dict[str, Json]
     has_answered: bool
 
-    def batches(self, requests: Sequence[Request]) -> list[list[Request]]:
-        """Return all requests in batches; the same requests give the same batches."""
+    def answer(self, requests: Sequence[Request], decoding: Decoding) -> Iterator[Sample]:
+        """Yield one sample a request, in any order; its own failures are samples with `error`.
 
-    def answer(self, batch: Sequence[Request], decoding: Decoding) -> list[Sample]:
-        """Return one sample a request, in order; its own failures are samples with `error`.
-
-        A BackendError makes the whole batch errors; any other exception ends the run.
+        A BackendError makes all requests without a sample errors; any other exception ends the run.
         """
 
 

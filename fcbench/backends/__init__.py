@@ -26,17 +26,22 @@ class ModelOptions(msgspec.Struct, frozen=True):
     """How to load a model. A backend refuses an adapter that it cannot apply.
 
     `dtype` is "auto" (bfloat16 where the processor computes it fast, else float32), "float32",
-    "bfloat16" or "float16"; `batch_size` the number of prompts answered together; `decode` and
-    `temperature` how tokens will be chosen, which a backend refuses if it has no say in that;
-    `repeats` how often each case will be asked, refused where all answers would be the same.
+    "bfloat16" or "float16"; `batch_size` the number of prompts answered together, None for as many
+    as the backend finds good; `decode` and `temperature` how tokens will be chosen, which a backend
+    refuses if it has no say in that; `repeats` how often each case will be asked, refused where all
+    answers would be the same; `prefix_memory` the bytes that beginnings which prompts share may
+    take, None for a part of what is free, 0 to share nothing. `allow_float16` is for models that
+    are known to overflow in it.
     """
 
     adapter: str | None = None
     dtype: str = "auto"
-    batch_size: int = 16
+    batch_size: int | None = None
     decode: DecodeMode = "greedy"
     temperature: float = 0.0
     repeats: int = 1
+    prefix_memory: int | None = None
+    allow_float16: bool = False
 
 
 def open_model(name: str, options: ModelOptions | None = None) -> Backend:

@@ -15,16 +15,19 @@ from fcbench.errors import ModelError, UsageError
 from fcbench.types import Call, ChatTemplate, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from fcbench.backends import ModelOptions
     from fcbench.types import Decoding, Json, Request
+
+BATCH_SIZE = 16
+"""Prompts that a function is given at a time."""
 
 
 def open_model(name: str, options: ModelOptions) -> PythonBackend:
     """Return the backend of `module:function`. ModelError if there is no such function."""
     check_model(name, options)
-    return PythonBackend(_function(name), name, options.batch_size)
+    return PythonBackend(_function(name), name, options.batch_size or BATCH_SIZE)
 
 
 def check_model(name: str, options: ModelOptions) -> None:
@@ -69,14 +72,14 @@ class PythonBackend:
         self._function = function
         self._batch_size = batch_size
 
-    def batches(self, requests: Sequence[Request]) -> list[list[Request]]:
-        """Return the requests in their order, `batch_size` at a time."""
-        step = self._batch_size
-        return [list(requests[i : i + step]) for i in range(0, len(requests), step)]
-
-    def answer(self, batch: Sequence[Request], decoding: Decoding) -> list[Sample]:
-        """Return one sample a request."""
+    def answer(self, requests: Sequence[Request], decoding: Decoding) -> Iterator[Sample]:
+        """Yield one sample a request, in order; the function gets `batch_size` at a time."""
         del decoding  # the function decides
+        step = self._batch_size
+        for first in range(0, len(requests), step):
+            yield from self._answer(requests[first : first + step])
+
+    def _answer(self, batch: Sequence[Request]) -> list[Sample]:
         started = time.perf_counter()
         try:
             answers = list(self._function([request.prompt for request in batch]))

@@ -87,7 +87,23 @@ def add(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--dtype", default="auto", help="auto, float32, bfloat16 or float16 (default: auto)"
     )
-    how.add_argument("--batch-size", type=int, default=16, metavar="N", help="default: 16")
+    how.add_argument(
+        "--allow-float16",
+        action="store_true",
+        help="let Gemma 3 run in float16, in which it overflows",
+    )
+    how.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="prompts answered together; default: as many as fit",
+    )
+    how.add_argument(
+        "--prefix-memory",
+        type=float,
+        metavar="GB",
+        help="for beginnings that prompts share (default: a quarter of what is free; 0: none)",
+    )
     how.add_argument(
         "--seed", type=int, default=0, help="for the draw of examples and of tokens (default: 0)"
     )
@@ -146,12 +162,17 @@ def _plans(args: argparse.Namespace, model: str) -> Iterator[Plan]:
         for prompt in prompts:
             yield plan(
                 model, suite, prompt, args.adapter, args.decode, args.results,
-                dtype=args.dtype, batch_size=args.batch_size, max_new_tokens=args.max_new_tokens,
+                dtype=args.dtype, allow_float16=args.allow_float16, batch_size=args.batch_size,
+                prefix_memory=_bytes(args.prefix_memory), max_new_tokens=args.max_new_tokens,
                 temperature=args.temperature, repeats=args.repeats,
                 few_shot=args.few_shot, prompt_file=args.prompt_file, limit=args.limit,
                 tags=tuple(tag for tag in args.tags.split(",") if tag), seed=args.seed,
                 format=args.format, resume=args.resume, progress=True,
             )  # fmt: skip
+
+
+def _bytes(gigabytes: float | None) -> int | None:
+    return None if gigabytes is None else int(gigabytes * 1e9)
 
 
 def _verdict(scored: list[Scores], args: argparse.Namespace) -> int:

@@ -314,6 +314,12 @@ def starts(tree: Tree) -> set[tuple[int, int]]:
             return set()
 
 
+@lru_cache(REMEMBERED)
+def n_starts(tree: Tree) -> int:
+    """Return how many characters a match may begin with, some of them counted twice."""
+    return sum(high - low + 1 for low, high in starts(tree))
+
+
 def can_hold(tree: Tree, text: str) -> bool:
     """Whether a tree has characters to spell a text with; it may all the same not match it."""
     ranges = {pair for found in _classes(tree) for pair in found.ranges}

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from fcbench.formats._items import Item, Items, Language
 
+NARROW = 64
+"""Characters that may begin what a terminal still takes, where those are few."""
+
 Piece = str | Control
 """Ordinary text, or one control token."""
 
@@ -130,6 +133,11 @@ class Tracker:
     def literal_chars(self, places: Iterable[Place]) -> set[str]:
         """Return the characters that stand next in texts which are given to the letter."""
         return {h.item.value[0] for h in self._all_heads(places) if isinstance(h.item, Text)}
+
+    def is_narrow(self, places: Iterable[Place]) -> bool:
+        """Whether only a few different characters may stand next."""
+        matching = (h.item for h in self._all_heads(places) if isinstance(h.item, _Matching))
+        return all(_regex.n_starts(item.tree) <= NARROW for item in matching)
 
     def may_end(self, places: Iterable[Place]) -> bool:
         """Whether the turn may be complete here."""

@@ -21,7 +21,7 @@ from fcbench.formats._llguidance import as_llguidance
 from fcbench.formats._tracker import Piece, Place, Tracker
 
 try:
-    from llguidance import LLMatcher
+    from llguidance import LLMatcher, LLTokenizer
     from llguidance.hf import from_tokenizer
 except ImportError as error:
     raise MissingExtra("llguidance", "constrain") from error
@@ -34,8 +34,6 @@ KEPT = 64
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from llguidance import LLTokenizer
 
     from fcbench.types import Tool
 
@@ -58,7 +56,7 @@ class Constraint:
         self.stop_ids = [i for i in stop_ids if i not in parts] or [tokenizer.eos_token_id]
         self._attempts = attempt_patterns() if or_text else []
         try:
-            self._tokens: LLTokenizer = from_tokenizer(tokenizer, eos_token=self.stop_ids)
+            self._tokens = _read(tokenizer, self.stop_ids)
         except (ValueError, TypeError) as error:
             raise ModelError(f"llguidance cannot read the tokenizer: {error}") from error
         vocabulary = tokenizer.get_vocab()
@@ -75,6 +73,8 @@ class Constraint:
 
         FormatError when no call can be made (see language_of).
         """
+        # Suites shuffle the tools of their cases; which calls can be made is the same in any order.
+        tools = None if tools is None else sorted(tools, key=lambda tool: tool.name)
         key = repr(tools)
         if key not in self._compiled:
             language = self._language(tools)
@@ -94,6 +94,17 @@ class Constraint:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             what = f"{type(error).__name__}: {error}"
             raise FormatError(f"a tool's schema cannot be followed: {what}") from error
+
+
+def _read(tokenizer: Any, stop_ids: list[int]) -> LLTokenizer:
+    """Return llguidance's reading of a fast transformers tokenizer."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    # Slices, sets of tokens whose masks are known beforehand, take half a second to make and none
+    # of them lies in texts that spell no control token: they made no mask faster here.
+    if backend is None or backend.padding is not None or backend.truncation is not None:
+        return from_tokenizer(tokenizer, eos_token=stop_ids, slices=[])
+    # Without these two there is nothing that has to be taken from a copy, made in over a second.
+    return LLTokenizer(backend.to_str(), eos_token=stop_ids, slices=[])
 
 
 class _Compiled:
@@ -140,6 +151,11 @@ class Session:
     def must_end(self) -> bool:
         """Whether the turn is complete and nothing but a stop token may come."""
         return not self._unfinished and self._tracker.must_end(self._places)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether only a few different characters may come next, so that few tokens may."""
+        return not self._unfinished and self._tracker.is_narrow(self._places)
 
     def mask(self) -> bytes:
         """Return a bit for each token of the vocabulary, lowest first: whether it may come next.
@@ -195,7 +211,8 @@ class Session:
         if name is not None:
             places = [] if self._unfinished else self._tracker.after_control(places, name)
             return (places, b"") if places else None
-        if self._tokens.is_special_token(token):
+        # A model may have rows of logits beyond the tokenizer's last token.
+        if token >= self._tokens.vocab_size or self._tokens.is_special_token(token):
             return None
         text, unfinished = _decoded(self._unfinished + self._tokens.decode_bytes([token]))
         if text is None:

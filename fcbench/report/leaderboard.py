@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -83,7 +84,7 @@ def row_of(run: str, scores: Scores, seconds: Sequence[float]) -> Row:
         n_errors=scores.n_errors,
         metrics=scores.metrics,
         outcomes=scores.outcomes,
-        seconds_per_case=sum(seconds) / len(seconds) if seconds else None,
+        seconds_per_case=fmean(seconds) if seconds else None,
         started_at=manifest["started_at"],
     )
 

@@ -7,6 +7,7 @@ import importlib.metadata
 import logging
 import os
 import platform
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,14 @@ from fcbench.runs._folder import RunFolder
 from fcbench.types import Decoding, Matching, Run, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from fcbench.runs._plan import Plan
-    from fcbench.types import Backend, Json, Request
+    from fcbench.types import Backend, Case, Json, Request
 
 AUTO, FALLBACK = "auto", "functiongemma"
+BLOCK_SECONDS = 0.5
+"""A kill costs no more than the answers of so long; each block is flushed to the disk."""
 log = logging.getLogger("fcbench")
 
 RECORDED_PACKAGES = (
@@ -41,8 +44,9 @@ RECORDED_PACKAGES = (
     "numpy",
 )
 
-# What must not change between the two halves of a run.
-# (The batch size changes what bfloat16 computes.)
+# What must not change between the two halves of a run. (The batch size changes what bfloat16
+# computes. So does the company in which a sequence is answered: in bfloat16 a resumed run may
+# differ from a whole one where two tokens are almost equally likely.)
 IDENTITY = ("suite", "matching", "format", "prompt", "decoding", "model", "seed", "batch_size")
 
 # What every run was that began before its manifest said so.
@@ -66,21 +70,16 @@ def execute(plan: Plan, backend: Backend | None = None) -> Run:
     )
     done = {(s.case_id, s.repeat) for s in samples if s.error is None}
     backend.has_answered = backend.has_answered or bool(done)
-    batches = backend.batches(requests)
-    with _progress(plan, sum(map(len, batches))) as bar:
-        for batch in batches:
-            missing = [r for r in batch if (r.case.id, r.repeat) not in done]
-            if missing:
-                # The whole batch is answered again, so that a resumed run computes exactly what an
-                # uninterrupted one does, in any dtype; what was already kept is not kept twice.
-                wanted = {(r.case.id, r.repeat) for r in missing}
-                fresh = _answer(backend, batch, decoding)
-                fresh = [s for s in fresh if (s.case_id, s.repeat) in wanted]
-                if folder is not None:
-                    folder.append(fresh)
-                samples += fresh
-            bar.update(len(batch))
-    return Run(manifest, plan.cases, latest(samples), None if folder is None else str(folder.path))
+    missing = [r for r in requests if (r.case.id, r.repeat) not in done]
+    with _progress(plan, len(requests)) as bar:
+        bar.update(len(requests) - len(missing))
+        for fresh in _in_blocks(_answers(backend, missing, decoding)):
+            if folder is not None:
+                folder.append(fresh)
+            samples += fresh
+            bar.update(len(fresh))
+    samples = latest(samples, plan.cases)
+    return Run(manifest, plan.cases, samples, None if folder is None else str(folder.path))
 
 
 def _with_format(plan: Plan, backend: Backend) -> Plan:
@@ -95,19 +94,46 @@ def _with_format(plan: Plan, backend: Backend) -> Plan:
     return msgspec.structs.replace(plan, format=found or FALLBACK)
 
 
-def _answer(backend: Backend, batch: Sequence[Request], decoding: Decoding) -> list[Sample]:
+def _answers(backend: Backend, requests: Sequence[Request], decoding: Decoding) -> Iterator[Sample]:
+    """Yield a sample for each request, whatever the backend fails at."""
+    unanswered = {(r.case.id, r.repeat): r for r in requests}
     try:
-        return backend.answer(batch, decoding)
+        for sample in backend.answer(requests, decoding):
+            del unanswered[sample.case_id, sample.repeat]
+            yield sample
     except BackendError as error:
-        return [
-            Sample(r.case.id, r.repeat, prompt_sha256=r.prompt_sha256, error=str(error))
-            for r in batch
-        ]
+        for r in unanswered.values():
+            yield Sample(r.case.id, r.repeat, prompt_sha256=r.prompt_sha256, error=str(error))
 
 
-def latest(samples: Sequence[Sample]) -> list[Sample]:
-    """Return the last sample of each case and repeat: a resumed run draws its errors again."""
-    return list({(sample.case_id, sample.repeat): sample for sample in samples}.values())
+def _in_blocks(samples: Iterator[Sample]) -> Iterator[list[Sample]]:
+    """Yield what arrives within BLOCK_SECONDS together; on an error, what had arrived before it."""
+    block: list[Sample] = []
+    began = time.monotonic()
+    try:
+        for sample in samples:
+            block.append(sample)
+            if time.monotonic() - began > BLOCK_SECONDS:
+                yield block
+                block, began = [], time.monotonic()
+    except GeneratorExit:
+        raise
+    except BaseException:  # an interruption too: what was answered must be kept
+        if block:
+            yield block
+        raise
+    if block:
+        yield block
+
+
+def latest(samples: Sequence[Sample], cases: Sequence[Case]) -> list[Sample]:
+    """Return the last sample of each case and repeat, since a resumed run draws its errors again.
+
+    They are in the order of the cases, whatever order they were answered in.
+    """
+    place = {case.id: i for i, case in enumerate(cases)}
+    found = {(sample.case_id, sample.repeat): sample for sample in samples}
+    return sorted(found.values(), key=lambda s: (place.get(s.case_id, len(place)), s.repeat))
 
 
 def _requests(plan: Plan, backend: Backend) -> list[Request]:

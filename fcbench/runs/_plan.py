@@ -31,8 +31,13 @@ class Options(TypedDict, total=False):
 
     dtype: str
     """"auto", "float32", "bfloat16" or "float16"."""
-    batch_size: int
-    """Prompts answered together; 16 by default."""
+    batch_size: int | None
+    """Prompts answered together; by default as many as the backend finds good."""
+    allow_float16: bool
+    """Let a model run in float16 that is known to overflow in it; off by default."""
+    prefix_memory: int | None
+    """Bytes that beginnings which prompts share may take; by default a part of what is free, and
+    0 shares nothing."""
     max_new_tokens: int | None
     """Tokens after which an answer is cut; by default what the suite says, else 256."""
     few_shot: int
@@ -70,7 +75,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     decode: DecodeMode
     results: Path | None
     dtype: str = "auto"
-    batch_size: int = 16
+    batch_size: int | None = None
+    prefix_memory: int | None = None
+    allow_float16: bool = False
     max_new_tokens: int
     few_shot: int = 0
     prompt_file: str | None = None
@@ -110,7 +117,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def model_options(self) -> ModelOptions:
         """How the plan's model is to be loaded."""
         return ModelOptions(
-            self.adapter, self.dtype, self.batch_size, self.decode, self.temperature, self.repeats
+            adapter=self.adapter,
+            dtype=self.dtype,
+            batch_size=self.batch_size,
+            prefix_memory=self.prefix_memory,
+            allow_float16=self.allow_float16,
+            decode=self.decode,
+            temperature=self.temperature,
+            repeats=self.repeats,
         )
 
 
@@ -164,12 +178,14 @@ def _check(made: Plan) -> None:
     """Raise what is wrong with a plan's numbers, names, grammar, prompt file and examples."""
     for name, least in (
         ("batch_size", 1),
+        ("prefix_memory", 0),
         ("max_new_tokens", 1),
         ("few_shot", 0),
         ("repeats", 1),
     ):
-        if getattr(made, name) < least:
-            raise UsageError(f"{name} is at least {least}, got {getattr(made, name)}")
+        value = getattr(made, name)
+        if value is not None and value < least:
+            raise UsageError(f"{name} is at least {least}, got {value}")
     check_matching(made.suite.matching)
     if made.format != "auto":
         grammar_of(made.format)

@@ -83,7 +83,7 @@ def read_run(path: str | Path) -> Run:
             hint="restore it in suite.toml, or run again",
         )
     cases = select(suite, described.tags, described.limit)
-    return Run(manifest, cases, latest(folder.samples()), str(folder.path))
+    return Run(manifest, cases, latest(folder.samples(), cases), str(folder.path))
 
 
 def matching_of(manifest: Mapping[str, Json]) -> Matching:

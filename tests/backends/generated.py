@@ -25,23 +25,17 @@ if TYPE_CHECKING:
 TIE = 1e-4
 
 # The bytes that shared beginnings of prompts may take: as memory allows, and none.
-PREFIX_MEMORY: tuple[int | None, ...] = (None,)
+PREFIX_MEMORY: tuple[int | None, ...] = (None, 0)
 
 
 def answers(
     model: str | Path,
     requests: Sequence[Request],
     decoding: Decoding,
-    *,
-    prefix_memory: int | None = None,
     **options: Any,
 ) -> dict[tuple[str, int], Sample]:
     """Return the backend's sample for each case's id and repeat; `options` as ModelOptions has them."""
-    del prefix_memory  # nothing is shared yet
-    backend = open_model(str(model), ModelOptions(**options))
-    samples = [
-        sample for batch in backend.batches(requests) for sample in backend.answer(batch, decoding)
-    ]
+    samples = list(open_model(str(model), ModelOptions(**options)).answer(requests, decoding))
     found = {(sample.case_id, sample.repeat): sample for sample in samples}
     assert len(found) == len(samples) == len(requests)
     return found

@@ -9,13 +9,15 @@ import torch
 import fcbench
 from fcbench import parse
 from fcbench.backends import ModelOptions, check_model, open_model
-from fcbench.backends.transformers._attention import Growing
-from fcbench.backends.transformers._choose import Constrained, Free, Likeliest
-from fcbench.backends.transformers._decode import decode, stop_ids
+from fcbench.backends.transformers import stop_ids
+from fcbench.backends.transformers._choose import Constrained, Likeliest
+from fcbench.backends.transformers._decode import Job
+from fcbench.backends.transformers._kept import Work
+from fcbench.backends.transformers._read import AloneReader, PackedReader, reader_for
 from fcbench.errors import UsageError
 from fcbench.formats.constraint import Constraint
 from fcbench.formats.functiongemma import STOP_TOKENS
-from fcbench.types import Decoding
+from tests.backends.decoding import written
 from tests.conftest import build_gemma, build_tokenizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -61,9 +63,11 @@ def test_a_limit_that_fits_no_call_is_an_error_and_no_answer(tiny_model):
 @pytest.mark.parametrize("mode", MODES)
 def test_the_batch_changes_no_constrained_output_in_float32(tiny_model, mode):
     made = [run(tiny_model, decode=mode, max_new_tokens=80, batch_size=size) for size in (1, 2, 5)]
-    texts = [[sample.text for sample in each.samples] for each in made]
+    texts = [{sample.case_id: sample.text for sample in each.samples} for each in made]
     assert texts[0] == texts[1] == texts[2]
-    assert len(set(texts[0])) > 1 or "text" not in mode  # a random model's calls are all alike
+    assert (
+        len(set(texts[0].values())) > 1 or "text" not in mode
+    )  # a random model's calls are all alike
 
 
 def test_words_or_calls_are_both_an_outcome_and_never_malformed(tiny_model):
@@ -89,10 +93,10 @@ def test_a_case_without_tools_is_an_error_where_only_tools_may_be_called(
     made = fcbench.run(
         str(tiny_model), path, dtype="float32", decode="constrained-schema", max_new_tokens=80
     )
-    assert [sample.error for sample in made.samples] == [
-        None,
-        "no call can be forced: the case has no tools",
-    ]
+    assert {sample.case_id: sample.error for sample in made.samples} == {
+        "a": None,
+        "b": "no call can be forced: the case has no tools",
+    }
 
 
 def test_a_function_of_ones_own_cannot_be_constrained():
@@ -101,106 +105,129 @@ def test_a_function_of_ones_own_cannot_be_constrained():
 
 
 class Counting:
-    """A model that counts its forward passes and the tokens it reads."""
+    """A reader that keeps how many tokens each pass has."""
 
-    def __init__(self, model):
-        self._model = model
-        self.passes, self.columns = 0, []
+    def __init__(self, reader):
+        self._reader = reader
+        self.passes = []
 
-    def __call__(self, **inputs):
-        self.passes += 1
-        self.columns.append(inputs["input_ids"].shape[1])
-        return self._model(**inputs)
+    def read(self, work):
+        self.passes.append(sum(len(w.tokens) for w in work))
+        return self._reader.read(work)
 
     def __getattr__(self, name):
-        return getattr(self._model, name)
+        return getattr(self._reader, name)
 
 
 def constrained(loaded, limit, n, tools=None):
     constraint = Constraint("functiongemma", loaded.tokenizer, stop_ids(loaded, STOP_TOKENS))
     prompts = [loaded.tokenizer.encode(p, add_special_tokens=False) for p in PROMPTS[:n]]
-    choosers = [
-        Constrained(constraint.session(tools), constraint.stop_ids, Likeliest()) for _ in prompts
+    return [
+        Job(
+            prompt,
+            Constrained(constraint.session(tools), constraint.stop_ids, Likeliest()),
+            limit,
+        )
+        for prompt in prompts
     ]
-    return prompts, choosers, Decoding("constrained", limit, STOP_TOKENS)
 
 
-def test_forced_tokens_have_no_forward_pass_of_their_own(loaded, monkeypatch):
-    counting = Counting(loaded.model)
-    monkeypatch.setattr(loaded, "model", counting)
-    tools = [fcbench.Tool("turn_on_flashlight")]
-    prompts, choosers, decoding = constrained(loaded, 60, 1, tools)
-    (answer,) = decode(loaded, prompts, decoding, choosers)
-    n_calls = answer.text.count("turn_on_flashlight{}")
+def test_forced_tokens_have_no_forward_pass_of_their_own(loaded):
+    reader = Counting(reader_for(loaded.model))
+    (job,) = constrained(loaded, 60, 1, [fcbench.Tool("turn_on_flashlight")])
+    (answer,) = written(reader, [job])
+    n_calls = loaded.tokenizer.decode(answer.tokens).count("turn_on_flashlight{}")
     assert n_calls >= 1
     # The start and the whole first call are forced: the model is asked only what comes after one.
-    assert counting.passes <= n_calls + 1
-    assert answer.n_tokens >= 10 * n_calls
+    assert len(reader.passes) <= n_calls + 1
+    assert len(answer.tokens) >= 10 * n_calls
+    # Each token is read once, but for those of the last call, after which nothing is asked.
+    assert sum(reader.passes) == len(job.prompt) + len(answer.tokens) * (n_calls - 1) // n_calls
+
+
+def test_a_turn_whose_tokens_are_all_forced_up_to_its_limit_is_not_gone_on_with(loaded):
+    tools = [fcbench.Tool("turn_on_flashlight")]
+    (job,) = constrained(loaded, 60, 1, tools)
+    n_forced = len(job.choose.first(60).tokens)
+    (job,) = constrained(loaded, n_forced, 1, tools)
+    reader = Counting(reader_for(loaded.model))
+    (answer,) = written(reader, [job])
+    assert (len(answer.tokens), answer.stop, reader.passes) == (n_forced, "limit", [])
+    parsed = parse(loaded.tokenizer.decode(answer.tokens), stop=answer.stop)
+    assert [call.name for call in parsed.calls] == ["turn_on_flashlight"]
+
+
+def read_unevenly(reader, sequences, rng):
+    """Return the logits (V,) after each sequence, read in steps of 0 to 5 tokens."""
+    reader.reserve(len(sequences), max(map(len, sequences)))
+    held = [reader.open(()) for _ in sequences]
+    pending, last = [list(ids) for ids in sequences], [None] * len(sequences)
+    while any(pending):
+        work, rows = [], []
+        for row, ids in enumerate(pending):
+            size = min(len(ids), rng.randrange(6))
+            if size:
+                pending[row] = ids[size:]
+                work.append(Work(held[row], ids[:size], 0 if pending[row] else 1))
+                if not pending[row]:
+                    rows.append(row)
+        if work:
+            outlook = reader.read(work)
+            for row, logits in zip(
+                rows, outlook.logits(range(len(rows))) if rows else [], strict=True
+            ):
+                last[row] = logits
+    return last
 
 
 def test_uneven_steps_give_the_logits_of_even_ones(loaded):
     rng = random.Random(0)
     sequences = [[rng.randrange(20, 300) for _ in range(length)] for length in (40, 55, 70)]
     assert max(map(len, sequences)) > 4 * loaded.model.config.sliding_window
+    reader = reader_for(loaded.model)
+    assert isinstance(reader, PackedReader)
     with torch.inference_mode():
         alone = [
             loaded.model(torch.tensor([ids]), logits_to_keep=1).logits[0, -1] for ids in sequences
         ]
-        growing = Growing(loaded.model, 3, loaded.pad_id)
-        pending = [list(ids) for ids in sequences]
-        last = [None] * 3
-        while any(pending):
-            sizes = [min(len(ids), rng.randrange(6)) for ids in pending]
-            if not any(sizes):
-                continue
-            new = [ids[:size] for ids, size in zip(pending, sizes, strict=True)]
-            logits = loaded.model(**growing.step(new)).logits[:, -1]
-            for row, size in enumerate(sizes):
-                pending[row] = pending[row][size:]
-                if size and not pending[row]:
-                    last[row] = logits[row]
-    for expected, found in zip(alone, last, strict=True):
-        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+        found = read_unevenly(reader, sequences, rng)
+    for expected, logits in zip(alone, found, strict=True):
+        torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_a_model_of_other_layers_reads_one_token_at_a_time(loaded, monkeypatch):
-    prompts, choosers, decoding = constrained(loaded, 60, 2)
-    expected = decode(loaded, prompts, decoding, choosers)
-    counting = Counting(loaded.model)
-    monkeypatch.setattr(loaded, "model", counting)
-    monkeypatch.setattr("fcbench.backends.transformers._attention.FULL", "no such layer")
-    prompts, choosers, decoding = constrained(loaded, 60, 2)
-    assert [a.text for a in decode(loaded, prompts, decoding, choosers)] == [
-        a.text for a in expected
-    ]
-    assert set(counting.columns[1:]) == {1}
+def test_a_model_that_takes_no_row_of_many_reads_each_sequence_alone_a_token_at_a_time(loaded):
+    expected = written(reader_for(loaded.model), constrained(loaded, 60, 2))
+    columns = []
+
+    class Watched:
+        """The model, and how many tokens each of its passes has."""
+
+        device = loaded.model.device
+
+        def __call__(self, ids, **options):
+            columns.append(ids.shape)
+            return loaded.model(ids, **options)
+
+    answers = written(AloneReader(Watched()), constrained(loaded, 60, 2))
+    assert [a.tokens for a in answers] == [a.tokens for a in expected]
+    prompts = [job.prompt for job in constrained(loaded, 60, 2)]
+    forced = [len(job.choose.first(60).tokens) for job in constrained(loaded, 60, 2)]
+    starts = {(1, len(p) + n) for p, n in zip(prompts, forced, strict=True)}
+    assert set(columns) == starts | {(1, 1)}
 
 
-def test_a_model_with_positions_by_column_takes_no_uneven_steps():
+def test_a_model_with_positions_by_column_is_read_one_sequence_after_another():
     from transformers import BloomConfig, BloomForCausalLM
 
     model = BloomForCausalLM(BloomConfig(vocab_size=64, hidden_size=32, n_layer=2, n_head=2)).eval()
-    growing = Growing(model, 2, 0)
-    assert not growing.takes_many
+    reader = reader_for(model)
+    assert not reader.can_share
+    sequences = [[5, 6, 7, 8, 9, 1, 2], [8, 9, 4]]
     with torch.inference_mode():
-        logits = model(**growing.step([[5, 6, 7], [8, 9]])).logits[:, -1]
-        alone = model(torch.tensor([[8, 9]])).logits[0, -1]
-    torch.testing.assert_close(logits[1], alone, atol=1e-4, rtol=1e-4)
-
-
-def test_attention_that_adds_its_mask_gets_numbers(tiny_model, loaded):
-    eager = open_model(str(tiny_model), FLOAT32)._loaded
-    eager.model.set_attn_implementation("eager")
-    prompts = [loaded.tokenizer.encode(p, add_special_tokens=False) for p in PROMPTS]
-    decoding = Decoding(max_new_tokens=20, stops=STOP_TOKENS)
-    answers = [
-        [
-            answer.text
-            for answer in decode(each, prompts, decoding, [Free([1], Likeliest()) for _ in prompts])
-        ]
-        for each in (loaded, eager)
-    ]
-    assert answers[0] == answers[1]
+        found = read_unevenly(reader, sequences, random.Random(0))
+        for ids, logits in zip(sequences, found, strict=True):
+            expected = model(torch.tensor([ids])).logits[0, -1]
+            torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.model

@@ -36,18 +36,6 @@ MAX_TIES = 2  # of all prompts of a test
 # One of each way in which prompts may be read: windows, rotary, none of both, and states.
 KINDS = ("gemma3", "smollm", "qwen2, mixed windows", "gpt2", "bloom", "mamba", "lfm2")
 REQUESTS = as_requests(architectures.prompts())
-# What the loop of padded batches answers wrongly.
-UNSERVED = {
-    "mamba": "its state is kept under another name than keys and values",
-    "llama, two sets of positions": "the angles follow the longest sequence of the batch",
-}
-
-
-@pytest.fixture(autouse=True)
-def _expect_failure(request):
-    name = request.node.callspec.params.get("name") if hasattr(request.node, "callspec") else None
-    if name in UNSERVED and "expected" not in request.node.name:
-        request.applymarker(pytest.mark.xfail(reason=UNSERVED[name], strict=False))
 
 
 class Subject:

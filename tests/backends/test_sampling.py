@@ -10,11 +10,13 @@ import torch
 import fcbench
 from fcbench import parse
 from fcbench.backends import ModelOptions, check_model, open_model
-from fcbench.backends.transformers._choose import Constrained, Free, Likeliest, Sampled
-from fcbench.backends.transformers._decode import decode, stop_ids
+from fcbench.backends.transformers import stop_ids
+from fcbench.backends.transformers._choose import Constrained, Free, Likeliest, Sampled, View
+from fcbench.backends.transformers._decode import Job
+from fcbench.backends.transformers._read import reader_for
 from fcbench.errors import ModelError, UsageError
 from fcbench.formats.functiongemma import STOP_TOKENS
-from fcbench.types import Decoding
+from tests.backends.decoding import written
 from tests.backends.test_transformers import damaged
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -66,12 +68,9 @@ def surprise(counts, probabilities):
 def test_the_first_token_is_as_frequent_as_the_softmax_says(loaded, logits, temperature):
     prompt = loaded.tokenizer.encode(PROMPT, add_special_tokens=False)
     stops = stop_ids(loaded, STOP_TOKENS)
-    decoding = Decoding("sample", 1, STOP_TOKENS, temperature=temperature)
-    counts = Counter()
-    for start in range(0, 6000, 500):
-        picks = [Sampled(temperature, 0, "a", start + i) for i in range(500)]
-        choosers = [Recorder(Free(stops, pick), counts) for pick in picks]
-        decode(loaded, [prompt] * 500, decoding, choosers)
+    choosers = [Free(stops, Sampled(temperature, 0, "a", repeat)) for repeat in range(6000)]
+    jobs = [Job(prompt, choose, 1) for choose in choosers]
+    counts = Counter(a.tokens[0] for a in written(reader_for(loaded.model), jobs, 500))
     # The model's own configuration asks for temperature 2 and the 50 likeliest.
     assert len(counts) > 50 or temperature < 2
     found = surprise(counts, torch.softmax(logits / temperature, -1))
@@ -79,19 +78,6 @@ def test_the_first_token_is_as_frequent_as_the_softmax_says(loaded, logits, temp
     for other in (temperature * 2 / 3, temperature * 3 / 2):  # which would be seen
         found = surprise(counts, torch.softmax(logits / other, -1))
         assert found > 6, found
-
-
-class Recorder:
-    """Counts the tokens that a chooser chooses."""
-
-    def __init__(self, chooser, counts):
-        self.first = chooser.first
-        self._chooser, self._counts = chooser, counts
-
-    def next(self, logits, remaining):
-        chosen = self._chooser.next(logits, remaining)
-        self._counts.update(chosen.tokens)
-        return chosen
 
 
 class Refusing:
@@ -109,8 +95,7 @@ class Refusing:
         )
 
     def take(self, token, remaining):
-        assert token in self._allowed
-        return token not in self._refused
+        return token in self._allowed - self._refused
 
     def forced(self, limit):
         return []
@@ -126,7 +111,8 @@ def test_refused_tokens_leave_the_others_as_frequent_as_before(logits):
     session = Refusing(allowed, refused, len(logits))
     pick = Sampled(1.5, 0, "a", 0)
     chooser = Constrained(session, likeliest[1:2], pick)  # it may not stop yet
-    counts = Counter(chooser.next(logits, 9).tokens[0] for _ in range(6000))
+    view = View(logits, likeliest[0])
+    counts = Counter(chooser.next(view, 9).tokens[0] for _ in range(6000))
     assert set(counts) == allowed - refused
     probabilities = torch.zeros(len(logits))
     for token in allowed - refused:

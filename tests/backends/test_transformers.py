@@ -14,12 +14,12 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 import fcbench
-from fcbench.backends import ModelOptions, open_model
-from fcbench.backends.transformers._choose import Free, Likeliest
-from fcbench.backends.transformers._decode import decode, stop_ids
+from fcbench.backends import ModelOptions, check_model, open_model
+from fcbench.backends.transformers import stop_ids
 from fcbench.errors import ModelError, UsageError
 from fcbench.formats.functiongemma import STOP_TOKENS
 from fcbench.types import Decoding
+from tests.backends.generated import as_requests
 from tests.conftest import build_gemma, build_tokenizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -40,10 +40,10 @@ def save_adapter(model_folder: Path, folder: Path, *, trained: bool) -> Path:
     return folder
 
 
-def likeliest(loaded, prompts, decoding):
-    """Decode without a constraint."""
-    choosers = [Free(stop_ids(loaded, decoding.stops), Likeliest()) for _ in prompts]
-    return decode(loaded, prompts, decoding, choosers)
+def answers(backend, prompts, decoding):
+    """Return the samples of prompts in their order."""
+    samples = list(backend.answer(as_requests(prompts), decoding))
+    return sorted(samples, key=lambda sample: int(sample.case_id))
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +53,8 @@ def adapter(tiny_model, tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("with_adapter", [False, True])
 def test_greedy_equals_generate_one_at_a_time_in_float32(tiny_model, adapter, with_adapter):
-    options = ModelOptions(adapter=str(adapter) if with_adapter else None, dtype="float32")
-    loaded = open_model(str(tiny_model), options)._loaded
+    adapted = {"adapter": str(adapter) if with_adapter else None, "dtype": "float32"}
+    loaded = open_model(str(tiny_model), ModelOptions(**adapted))._loaded
     decoding = Decoding(max_new_tokens=40, stops=STOP_TOKENS)
     prompts = [loaded.tokenizer.encode(p, add_special_tokens=False) for p in PROMPTS]
     assert max(map(len, prompts)) > 3 * loaded.model.config.sliding_window
@@ -70,10 +70,9 @@ def test_greedy_equals_generate_one_at_a_time_in_float32(tiny_model, adapter, wi
         )
         alone.append(loaded.tokenizer.decode(out[0, len(ids) :], skip_special_tokens=False))
     assert len(set(alone)) == 3
-    for together in (1, 2, 3):
-        batches = [prompts[i : i + together] for i in range(0, 3, together)]
-        texts = [d.text for batch in batches for d in likeliest(loaded, batch, decoding)]
-        assert texts == alone
+    for batch_size in (1, 2, 3):
+        backend = open_model(str(tiny_model), ModelOptions(**adapted, batch_size=batch_size))
+        assert [sample.text for sample in answers(backend, PROMPTS, decoding)] == alone
 
 
 def test_a_run_with_a_real_tokenizer_records_what_it_loaded(tiny_model, adapter):
@@ -150,13 +149,10 @@ def test_infinity_in_one_sequence_is_an_error_of_that_sample_alone(tiny_model, t
         model.model.embed_tokens.weight[broken] = float("nan")
     model.save_pretrained(folder)
     suite = fcbench.load_suite("original_experiment")
-    loaded = open_model(str(folder), FLOAT32)._loaded
-    prompts = [
-        loaded.tokenizer.encode(p, add_special_tokens=False)
-        for p in ("<bos>fine", "<bos><start_function_declaration>x")
-    ]
-    fine, faulty = likeliest(loaded, prompts, Decoding(max_new_tokens=5))
-    assert (fine.error, fine.n_tokens) == (None, 5)
+    prompts = ("<bos>fine", "<bos><start_function_declaration>x")
+    backend = open_model(str(folder), FLOAT32)
+    fine, faulty = answers(backend, prompts, Decoding(max_new_tokens=5))
+    assert (fine.error, fine.output_tokens) == (None, 5)
     assert faulty.error == "the logits of new token 1 are not finite in float32"
     assert faulty.text == ""
     with pytest.raises(ModelError):  # every chat prompt declares tools
@@ -183,6 +179,22 @@ def test_a_tokenizer_without_a_pad_token_works(tmp_path):
     assert AutoTokenizer.from_pretrained(tmp_path).pad_token is None
     made = fcbench.run(str(tmp_path), "original_experiment", dtype="float32", max_new_tokens=4)
     assert all(sample.error is None for sample in made.samples)
+
+
+def test_float16_is_refused_for_gemma_3_with_the_reason_before_and_at_loading(tiny_model):
+    for name in ("gemma3-270m", str(tiny_model)):
+        with pytest.raises(UsageError, match=r"Gemma 3 overflows in float16(.|\n)*--allow-float16"):
+            check_model(name, ModelOptions(dtype="float16"))
+    check_model("gemma3-270m", ModelOptions(dtype="float16", allow_float16=True))
+    check_model(str(tiny_model), ModelOptions(dtype="float16", allow_float16=True))
+    made = fcbench.run(
+        str(tiny_model),
+        "original_experiment",
+        dtype="float16",
+        allow_float16=True,
+        max_new_tokens=2,
+    )
+    assert made.manifest["model"]["dtype"] == "float16"
 
 
 # Adapters
@@ -297,24 +309,6 @@ def test_a_chat_template_that_fails_names_the_case(tiny_model, tmp_path):
         fcbench.run(str(folder), "original_experiment")
 
 
-def test_running_out_of_memory_is_an_error_of_the_batch_alone(tiny_model, monkeypatch):
-    calls = []
-
-    def scarce(loaded, prompts, decoding, choosers):
-        calls.append(len(prompts))
-        if len(calls) == 2:
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return decode(loaded, prompts, decoding, choosers)
-
-    monkeypatch.setattr("fcbench.backends.transformers.decode", scarce)
-    options = {"dtype": "float32", "max_new_tokens": 2, "batch_size": 2}
-    made = fcbench.run(str(tiny_model), "original_experiment", **options)
-    assert [sample.error is None for sample in made.samples] == [True, True, False, False, True]
-    calls[:] = [2]  # now the first batch fails
-    with pytest.raises(ModelError, match="the whole first batch failed: RuntimeError"):
-        fcbench.run(str(tiny_model), "original_experiment", **options)
-
-
 def test_without_torch_the_extra_is_named():
     script = "import sys; sys.modules['torch'] = None\nfrom fcbench.backends import open_model\nopen_model('gemma3-270m')"
     done = subprocess.run(
@@ -348,7 +342,8 @@ def test_loading_and_answering_raise_no_warning(tiny_model):
 
 @pytest.mark.model
 def test_the_packaged_model_in_float32_decodes_as_generate_does_one_at_a_time():
-    loaded = open_model("gemma3-270m", FLOAT32)._loaded
+    backend = open_model("gemma3-270m", FLOAT32)
+    loaded = backend._loaded
     cases = fcbench.load_suite("original_experiment").cases[:3]
     texts = [
         "<bos>Hi",
@@ -357,9 +352,7 @@ def test_the_packaged_model_in_float32_decodes_as_generate_does_one_at_a_time():
     ]
     prompts = [loaded.tokenizer.encode(text, add_special_tokens=False) for text in texts]
     assert max(map(len, prompts)) > loaded.model.config.sliding_window
-    together = likeliest(loaded, prompts, Decoding(max_new_tokens=32, stops=STOP_TOKENS))
-    for ids, decoded in zip(prompts, together, strict=True):
+    together = answers(backend, texts, Decoding(max_new_tokens=32, stops=STOP_TOKENS))
+    for ids, sample in zip(prompts, together, strict=True):
         out = loaded.model.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=32)
-        assert decoded.text == loaded.tokenizer.decode(
-            out[0, len(ids) :], skip_special_tokens=False
-        )
+        assert sample.text == loaded.tokenizer.decode(out[0, len(ids) :], skip_special_tokens=False)

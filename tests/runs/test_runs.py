@@ -1,5 +1,6 @@
 """Runs: stored once, resumed after any interruption, scored without the model."""
 
+import itertools
 import json
 import random
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +17,7 @@ from fcbench import Call, Sample
 from fcbench.backends.python import PythonBackend
 from fcbench.errors import BackendError, RunError, SuiteError, UsageError
 from fcbench.runs import execute, plan, read_run, score
+from fcbench.runs._folder import RunFolder
 
 RIGHT = "<start_function_call>call:show_map{query:<escape>Coit Tower<escape>}<end_function_call>"
 
@@ -66,7 +69,8 @@ def command(*extra: str) -> list[str]:
 def test_a_killed_run_resumes_to_the_same_samples(tmp_path, monkeypatch, seed):
     subprocess.run(command("--results", "whole"), check=True, capture_output=True)
     (whole,) = (tmp_path / "whole").glob("*/samples.jsonl")
-    monkeypatch.setenv("STAND_IN_SECONDS", "0.05")
+    # Slower than answers are stored: there are five blocks of them.
+    monkeypatch.setenv("STAND_IN_SECONDS", "0.2")
     rng = random.Random(seed)
     log = tmp_path / "killed" / whole.parent.name / "samples.jsonl"
     n_kills = 0
@@ -93,12 +97,17 @@ def test_a_killed_run_resumes_to_the_same_samples(tmp_path, monkeypatch, seed):
 
 
 @pytest.mark.parametrize("sampling", [[], ["--temperature", "1.3", "--repeats", "3"]])
-def test_a_killed_run_of_a_real_model_resumes_to_the_same_samples(tmp_path, tiny_model, sampling):
+def test_a_killed_run_of_a_real_model_resumes_to_the_same_samples(
+    tmp_path, tiny_model, monkeypatch, sampling
+):
+    # In float32, because the second half is answered in other company than in the whole run.
+    # Tiny matrices: on a busy machine two threads wait for each other thirty times as long.
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     n_repeats = 3 if sampling else 1
     arguments = [
         sys.executable, "-m", "fcbench", "run", "--model", str(tiny_model), "--suite",
         "mobile_actions", "--limit", str(24 // n_repeats), "--batch-size", "3", "--max-new-tokens",
-        "24", "--resume", *sampling,
+        "48", "--resume", "--dtype", "float32", *sampling,
     ]  # fmt: skip
     subprocess.run([*arguments, "--results", "whole"], check=True, capture_output=True)
     (whole,) = (tmp_path / "whole").glob("*/samples.jsonl")
@@ -482,6 +491,7 @@ def test_assert_at_least_is_about_the_lower_bound_and_shows_failing_cases():
         ({"prompt": "raw+x"}, "not a prompt"),
         ({"limit": 0}, "limit is at least 1"),
         ({"batch_size": 0}, "batch_size is at least 1"),
+        ({"prefix_memory": -1}, "prefix_memory is at least 0"),
         ({"tags": ("singel",)}, "did you mean single"),
         ({"decode": "greddy"}, "did you mean greedy"),
         ({"limt": 3}, "did you mean limit"),
@@ -529,6 +539,65 @@ def test_a_damaged_folder_is_one_clear_error(file, content):
     (folder / file).write_text(content, encoding="utf-8")
     with pytest.raises(RunError, match=file):
         read_run(folder)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_what_was_answered_before_an_interruption_is_kept_and_not_asked_again(error):
+    class Interrupted(PythonBackend):
+        def answer(self, requests, decoding):
+            yield from itertools.islice(super().answer(requests, decoding), 3)
+            raise error
+
+    asked = []
+
+    def function(prompts):
+        asked.extend(prompts)
+        return [f"answer {len(asked)}"] * len(prompts)
+
+    made = plan("x", "original_experiment", "bare", None, "greedy", "r")
+    with pytest.raises(error):
+        execute(made, Interrupted(function, "x", 1))
+    (folder,) = Path("r").glob("*")
+    kept = by_case(folder)
+    assert len(kept) == 3
+    asked.clear()
+    resumed = execute(
+        plan("x", "original_experiment", "bare", None, "greedy", "r", resume=True),
+        PythonBackend(function, "x", 1),
+    )
+    assert len(asked) == 2
+    assert by_case(folder).items() >= kept.items()
+    assert len(by_case(folder)) == len(resumed.samples) == 5
+
+
+def test_a_backend_that_fails_on_the_way_leaves_what_it_answered_and_errors_for_the_rest():
+    class Remote(PythonBackend):
+        def answer(self, requests, decoding):
+            answered = super().answer(requests[::-1], decoding)  # any order is one
+            yield next(answered)
+            yield next(answered)
+            raise BackendError("the server went away")
+
+    made = execute(
+        plan("x", "original_experiment", "chat", None, "greedy", "r"), Remote(list, "x", 2)
+    )
+    errors = {sample.case_id: sample.error for sample in made.samples}
+    assert list(errors) == [case.id for case in made.cases]
+    assert list(errors.values()) == ["the server went away"] * 3 + [None] * 2
+    assert {s.case_id: s.error for s in read_run(made.folder).samples} == errors
+
+
+def test_answers_are_stored_together_as_they_come_in_half_a_second(monkeypatch):
+    seconds = iter([0, 0.1, 0.2, 0.6, 0.6, 0.7, 1.0, 1.2, 1.2, 1.3])
+    clock = SimpleNamespace(monotonic=lambda: next(seconds))
+    monkeypatch.setattr("fcbench.runs._generate.time", clock)
+    stored = []
+    append = RunFolder.append
+    monkeypatch.setattr(
+        RunFolder, "append", lambda self, some: append(self, stored.append(len(some)) or some)
+    )
+    run(results="r", suite="mobile_actions", limit=7)
+    assert stored == [3, 3, 1]
 
 
 def test_a_run_folder_never_leaves_the_results(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import logging
 from typing import TYPE_CHECKING
 
 from fcbench.errors import FormatError, MissingExtra, ModelError
@@ -10,26 +10,31 @@ from fcbench.types import Sample
 
 try:
     from fcbench.backends.transformers._choose import Constrained, Free, Likeliest, Sampled
-    from fcbench.backends.transformers._decode import Decoded, decode, stop_ids
+    from fcbench.backends.transformers._decode import Job, Loop
     from fcbench.backends.transformers._load import check, load
+    from fcbench.backends.transformers._memory import free_bytes, n_sequences
+    from fcbench.backends.transformers._read import reader_for
 except ImportError as error:
     if str(error.name).partition(".")[0] not in ("torch", "transformers"):
         raise
     raise MissingExtra(str(error.name), "hf") from error
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from fcbench.backends import ModelOptions
     from fcbench.backends.transformers._choose import Chooser, Pick
+    from fcbench.backends.transformers._decode import Written
     from fcbench.backends.transformers._load import Loaded
     from fcbench.formats.constraint import Constraint
     from fcbench.types import Decoding, Request
 
+log = logging.getLogger("fcbench")
+
 
 def open_model(name: str, options: ModelOptions) -> TransformersBackend:
     """Return the backend of a hub name, a folder or the packaged gemma3-270m."""
-    return TransformersBackend(load(name, options), options.batch_size)
+    return TransformersBackend(load(name, options), options)
 
 
 def check_model(name: str, options: ModelOptions) -> None:
@@ -38,56 +43,70 @@ def check_model(name: str, options: ModelOptions) -> None:
 
 
 class TransformersBackend:
-    """Answers prompts with a loaded model, in padded batches of prompts of like length."""
+    """Answers prompts with a loaded model, as many together as fit, each as soon as it is done."""
 
-    def __init__(self, loaded: Loaded, batch_size: int) -> None:
+    def __init__(self, loaded: Loaded, options: ModelOptions) -> None:
         self.template = loaded.template
         self.bos = loaded.bos
         self.manifest = loaded.manifest
         self._loaded = loaded
-        self._batch_size = batch_size
+        self._reader = reader_for(loaded.model)
+        self._options = options
         self._ids: dict[str, list[int]] = {}
         self._constraints: dict[Decoding, Constraint] = {}
         self.has_answered = False
 
-    def batches(self, requests: Sequence[Request]) -> list[list[Request]]:
-        """Return the requests, the longest prompts first, `batch_size` at a time.
+    def answer(self, requests: Sequence[Request], decoding: Decoding) -> Iterator[Sample]:
+        """Yield one sample a request, as each is finished.
 
-        The longest come first because a batch that does not fit in memory should fail at once.
+        A prompt longer than the model's context, a sequence whose logits are not finite, and one
+        that does not fit in memory even alone are samples with an error. ModelError when all of
+        the first ones are that, as many as are answered together.
         """
-        ordered = sorted(requests, key=lambda r: (-len(self._encode(r)), r.case.id, r.repeat))
-        step = self._batch_size
-        return [ordered[i : i + step] for i in range(0, len(ordered), step)]
-
-    def answer(self, batch: Sequence[Request], decoding: Decoding) -> list[Sample]:
-        """Return one sample a request.
-
-        A prompt longer than the model's context, a sequence whose logits are not finite and a
-        batch that runs out of memory are samples with an error. ModelError when the whole first
-        batch fails to decode.
-        """
-        started = time.perf_counter()
-        choosers: dict[tuple[str, int], Chooser] = {}
-        samples: dict[tuple[str, int], Sample] = {}
-        for request in batch:
+        ready: list[Request] = []
+        jobs: list[Job] = []
+        for request in requests:
             try:
-                choosers[_key(request)] = self._chooser(request, decoding)
+                choose = self._chooser(request, decoding)
             except _UnanswerableError as error:
-                samples[_key(request)] = self._sample(
-                    request, Decoded("", 0, None, str(error)), None
+                yield self._failure(request, str(error))
+            else:
+                ready.append(request)
+                jobs.append(Job(self._encode(request), choose, decoding.max_new_tokens))
+        loop = self._loop(jobs)
+        n_first = min(loop.n_slots, len(jobs))
+        failed: list[Sample] = []
+        for index, written in loop.run():
+            sample = self._sample(ready[index], written, decoding)
+            if self.has_answered or sample.error is None:
+                self.has_answered = True
+                yield from failed
+                failed.clear()
+                yield sample
+                continue
+            failed.append(sample)
+            if len(failed) == n_first:
+                raise ModelError(
+                    f"{self.manifest['name']}: the whole first batch failed: {failed[0].error}",
+                    hint="not finite: --dtype bfloat16 or float32, or NaN in the weights; "
+                    "out of memory: a smaller model, or a smaller --max-new-tokens",
                 )
-        ready = [request for request in batch if _key(request) in choosers]
-        try:
-            prompts = [self._encode(request) for request in ready]
-            decoded = decode(self._loaded, prompts, decoding, list(choosers.values()))
-        except (RuntimeError, IndexError, MemoryError) as error:  # out of memory, for one
-            what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            decoded = [Decoded("", 0, None, what)] * len(ready)
-        self._refuse_all_faults(decoded)
-        seconds = (time.perf_counter() - started) / max(1, len(ready))
-        for request, answer in zip(ready, decoded, strict=True):
-            samples[_key(request)] = self._sample(request, answer, round(seconds, 4))
-        return [samples[_key(request)] for request in batch]
+        log.info(
+            "%d tokens read where one prompt at a time takes %d; shared prefixes held at most "
+            "%.1f MB; %d sequences at a time",
+            *(loop.n_read, loop.n_given, loop.peak_prefix_bytes / 1e6, loop.n_slots),
+        )
+
+    def _loop(self, jobs: Sequence[Job]) -> Loop:
+        """Return the decoding loop, with the memory that there is divided."""
+        reader, device = self._reader, self._loaded.model.device
+        free = free_bytes(device)
+        prefix_bytes = self._options.prefix_memory
+        if prefix_bytes is None:
+            prefix_bytes = free // 4
+        longest = max((len(job.prompt) + job.limit for job in jobs), default=1)
+        n_slots = self._options.batch_size or n_sequences(free, longest * reader.bytes_per_token)
+        return Loop(reader, jobs, n_slots, prefix_bytes)
 
     def _chooser(self, request: Request, decoding: Decoding) -> Chooser:
         """Return what chooses the tokens of an answer, if there can be one."""
@@ -131,26 +150,40 @@ class TransformersBackend:
             self._ids[request.prompt_sha256] = known
         return known
 
-    def _refuse_all_faults(self, decoded: Sequence[Decoded]) -> None:
-        if decoded and not self.has_answered and all(d.error for d in decoded):
-            raise ModelError(
-                f"{self.manifest['name']}: the whole first batch failed: {decoded[0].error}",
-                hint="not finite: --dtype bfloat16 or float32, or NaN in the weights; "
-                "out of memory: a smaller --batch-size",
-            )
-        self.has_answered = self.has_answered or bool(decoded)
-
-    def _sample(self, request: Request, decoded: Decoded, seconds: float | None) -> Sample:
+    def _sample(self, request: Request, written: Written, decoding: Decoding) -> Sample:
+        if written.error is not None:
+            return self._failure(request, written.error)
         return Sample(
             case_id=request.case.id,
             repeat=request.repeat,
-            text=decoded.text,
+            text=self._text(written.tokens, decoding),
             prompt_sha256=request.prompt_sha256,
             prompt_tokens=len(self._encode(request)),
-            output_tokens=None if seconds is None else decoded.n_tokens,
-            seconds=seconds,
-            stop=decoded.stop,
-            error=decoded.error,
+            output_tokens=len(written.tokens),
+            seconds=round(written.seconds, 4),
+            stop=written.stop,
+        )
+
+    def _failure(self, request: Request, error: str) -> Sample:
+        return Sample(
+            case_id=request.case.id,
+            repeat=request.repeat,
+            prompt_sha256=request.prompt_sha256,
+            prompt_tokens=len(self._encode(request)),
+            error=error,
+        )
+
+    def _text(self, tokens: Sequence[int], decoding: Decoding) -> str:
+        last = tokens[-1] if tokens else None
+        # The format's own stop token is evidence and stays; a foreign one would read as text.
+        if last in stop_ids(self._loaded, decoding.stops) and last not in self._loaded.ids_of(
+            decoding.stops
+        ):
+            tokens = tokens[:-1]
+        return str(
+            self._loaded.tokenizer.decode(
+                list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False
+            )
         )
 
 
@@ -164,5 +197,6 @@ def _pick(request: Request, decoding: Decoding) -> Pick:
     return Sampled(decoding.temperature, decoding.seed, request.case.id, request.repeat)
 
 
-def _key(request: Request) -> tuple[str, int]:
-    return request.case.id, request.repeat
+def stop_ids(loaded: Loaded, stops: Sequence[str]) -> list[int]:
+    """Return the ids that end a turn: the format's stop tokens and the model's own."""
+    return sorted({*loaded.ids_of(stops), *loaded.eos_ids})

@@ -1,113 +1,338 @@
-"""Decoding of a batch of prompts, freely or under a constraint."""
+"""The decoding loop: sequences come and go one by one, and each step reads what all have new."""
 
 from __future__ import annotations
 
+import logging
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from fcbench.backends.transformers._attention import Growing
+from fcbench.backends.transformers._choose import View
+from fcbench.backends.transformers._draft import Lookup
+from fcbench.backends.transformers._kept import Work
+from fcbench.backends.transformers._memory import is_out_of_memory
+from fcbench.backends.transformers._prefixes import share
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
 
-    from fcbench.backends.transformers._choose import Chooser, Chosen
-    from fcbench.backends.transformers._load import Loaded
-    from fcbench.types import Decoding, Stop
+    from fcbench.backends.transformers._choose import Chooser, Chosen, Few
+    from fcbench.backends.transformers._kept import Held
+    from fcbench.backends.transformers._prefixes import Prefix
+    from fcbench.backends.transformers._read import Outlook, Reader
+    from fcbench.types import Stop
+
+log = logging.getLogger("fcbench")
+
+STEP_TOKENS = 1024
+"""New tokens that a step reads at most, or a few more: enough for products at full speed."""
+LEAST_STEP_TOKENS = 64
+DRAFTED = 7
+"""Tokens of a draft at most: with the one before they are as many as NARROW."""
+DRAFTING = 4
+"""Sequences up to which drafts pay: with more, their places cost what they save in steps."""
 
 
-class Decoded(NamedTuple):
-    """What the model wrote after one prompt; `n_tokens` counts the stop token too."""
+class Job(NamedTuple):
+    """A prompt to go on from, what chooses the tokens, and how many may be written."""
 
-    text: str
-    n_tokens: int
-    stop: Stop | None
-    error: str | None = None
-
-
-@dataclass
-class _Row:
-    """One sequence: the tokens that the model has not read yet, and those written so far."""
-
-    pending: list[int]
+    prompt: Sequence[int]
     choose: Chooser
+    limit: int
+
+
+class Written(NamedTuple):
+    """What was written after one prompt, the stop token too; `seconds` is its share of the time."""
+
+    tokens: list[int]
+    stop: Stop | None
+    error: str | None
+    seconds: float
+
+
+@dataclass(eq=False, slots=True)
+class _Row:
+    """One job: what the model has not read yet, and what was written so far."""
+
+    index: int
+    job: Job
+    prefix: Prefix | None
+    unread: list[int] = field(default_factory=list)
     written: list[int] = field(default_factory=list)
+    held: Held | None = None
+    lookup: Lookup | None = None
+    draft: list[int] = field(default_factory=list)  # the last of `unread`, or of what was just read
+    n_reading: int = 0
     stop: Stop | None = None
     error: str | None = None
+    seconds: float = 0.0
 
     @property
     def is_done(self) -> bool:
         return self.stop is not None or self.error is not None
 
-    def take(self, chosen: Chosen, limit: int) -> None:
+    @property
+    def n_left(self) -> int:
+        return self.job.limit - len(self.written)
+
+    def begin(self) -> None:
+        """Put all that comes after the shared prefix before the model, again if need be."""
+        shared = 0 if self.prefix is None else self.prefix.end
+        self.held = None
+        self.draft = []
+        self.unread = [*self.job.prompt[shared:], *self.written]
+
+    def guess(self) -> None:
+        """Let the model read a draft together with the token before it."""
+        if self.lookup is None:
+            self.lookup = Lookup([*self.job.prompt, *self.written])
+        self.draft = self.lookup.draft(min(DRAFTED, self.n_left - 1))
+        self.unread += self.draft
+
+    def take(self, chosen: Chosen) -> None:
         self.written += chosen.tokens
-        self.pending += chosen.tokens
+        self.unread += chosen.tokens
+        if self.lookup is not None:
+            self.lookup.add(chosen.tokens)
         if chosen.ends_turn:
             self.stop = "token"
-        elif len(self.written) >= limit:
+        elif self.n_left <= 0:
             self.stop = "limit"
 
 
-@torch.inference_mode()
-def decode(
-    loaded: Loaded,
-    prompts: Sequence[Sequence[int]],
-    decoding: Decoding,
-    choosers: Sequence[Chooser],
-) -> list[Decoded]:
-    """Return the continuation of each prompt, up to a stop token or the limit.
+@dataclass(eq=False, slots=True)
+class _Kept:
+    """A shared prefix that is being read or was, and the jobs that still need it."""
 
-    `choosers` choose the tokens of each prompt's answer from the logits. What one writes at once,
-    such as tokens that a grammar forces, is read by the model together with the token before, not
-    in a pass of its own.
+    held: Held
+    unread: list[int]
 
-    A loop of our own rather than model.generate, which cannot tell NaN from an answer: the argmax
-    of NaN is token 0, so a broken model would write nothing, for ever. In float32 the tokens are
-    those that generate gives for one prompt at a time.
+
+class Loop:
+    """Answers jobs with a reader, at most `n_slots` at a time.
+
+    `prefix_bytes` is what shared prefixes may hold at a time. `n_read` counts the tokens that the
+    model read, `n_given` those that it would have read one job at a time.
     """
-    if not prompts:
-        return []
-    limit = decoding.max_new_tokens
-    rows = [_Row(list(p), c) for p, c in zip(prompts, choosers, strict=True)]
-    for row in rows:
-        row.take(row.choose.first(limit), limit)
-    growing = Growing(loaded.model, len(rows), loaded.pad_id)
-    while not all(row.is_done for row in rows):
-        # Without uneven steps what is pending is read one by one, after a first step for all.
-        new = [[] if row.is_done else row.pending for row in rows]
-        if not growing.takes_many and growing.has_read:
-            new = [pending[:1] for pending in new]
-        logits = loaded.model(**growing.step(new)).logits[:, -1]  # (B, V)
-        # One NaN or infinity makes the sum one, and a sum is 15 times faster than isfinite here.
-        faulty = (~torch.isfinite(logits.sum(-1, dtype=torch.float32))).tolist()
-        for index, row in enumerate(rows):
-            if row.is_done:
-                continue
-            row.pending = row.pending[len(new[index]) :]
-            if faulty[index]:
-                dtype = loaded.manifest["dtype"]
-                row.error = (
-                    f"the logits of new token {len(row.written) + 1} are not finite in {dtype}"
-                )
-            elif not row.pending:
-                row.take(row.choose.next(logits[index], limit - len(row.written)), limit)
-    return [_decoded(loaded, row, decoding) for row in rows]
+
+    def __init__(
+        self, reader: Reader, jobs: Sequence[Job], n_slots: int, prefix_bytes: int
+    ) -> None:
+        self._reader = reader
+        self._prefix_bytes = prefix_bytes
+        self._step_tokens = STEP_TOKENS
+        self.n_slots = self._most = n_slots
+        self.n_read = self.n_given = 0
+        self.peak_prefix_bytes = 0
+        self._uncharged = 0.0  # seconds of steps that read nothing but prefixes
+        most = prefix_bytes // max(1, reader.bytes_per_token) if reader.can_share else 0
+        shared = share([job.prompt for job in jobs], most)
+        rows = [_Row(i, jobs[i], shared.innermost[i]) for i in shared.order]
+        self._kept: dict[Prefix, _Kept] = {}
+        self._n_needing: dict[Prefix, int] = {}
+        for row in rows:
+            row.take(row.job.choose.first(row.job.limit))
+            row.begin()
+            for prefix in _path(row):
+                self._n_needing[prefix] = prefix.n_prompts
+        # What ends before the model is asked needs no reading: it leaves first of all.
+        self._active = [row for row in rows if row.is_done]
+        self._waiting = deque(row for row in rows if not row.is_done)
+        self._capacity = max((len(r.unread) + r.n_left for r in rows), default=0)
+
+    @torch.inference_mode()
+    def run(self) -> Iterator[tuple[int, Written]]:
+        """Yield each job's index and what was written, as soon as it is finished."""
+        with ThreadPoolExecutor(1) as beside:
+            yield from self._run(beside)
+
+    def _run(self, beside: ThreadPoolExecutor) -> Iterator[tuple[int, Written]]:
+        looked: Future[None] | None = None
+        self._reader.reserve(self.n_slots, self._capacity)
+        yield from self._leave()
+        while self._waiting or self._active:
+            started = time.perf_counter()
+            try:
+                work = self._next_step()
+                outlook = self._reader.read(work)
+                asking = [row for row in self._active if not row.unread]
+                places = [row for row in asking for _ in range(1 + len(row.draft))]
+                if looked is not None:
+                    looked.result()
+                views = _views(places, outlook)
+            # Whatever goes wrong in a model's own code, for want of memory or for the tokens of one
+            # sequence, is tried again with fewer; alone it is an error of that sequence.
+            except (RuntimeError, IndexError, MemoryError) as error:
+                self._retreat(error)
+            else:
+                self.n_read += sum(len(w.tokens) for w in work)
+                self._choose(asking, iter(views), outlook.dtype)
+                looked = _look_ahead(asking, beside)
+            self._charge(time.perf_counter() - started)
+            yield from self._leave()
+
+    # What is read next
+
+    def _next_step(self) -> list[Work]:
+        """Return what to read: of all sequences at work, and of those that now begin."""
+        work: list[Work] = []
+        room = self._step_tokens
+        is_drafting = self._reader.can_share and len(self._active) <= min(DRAFTING, self.n_slots)
+        for row in self._active:
+            if is_drafting and row.written and len(row.unread) == 1 and row.job.choose.is_free:
+                row.guess()
+            if row.held is not None:
+                room -= _read_some(work, row, row.held, max(1, room))
+        while self._waiting and room > 0 and len(self._active) < self.n_slots:
+            row = self._waiting[0]
+            above: list[Held] = []
+            for prefix in reversed(_path(row)):
+                kept = self._kept_of(prefix, above)
+                if kept is None:  # no memory for it before others leave
+                    return work
+                tokens, kept.unread = kept.unread[:room], kept.unread[room:]
+                if tokens:
+                    work.append(Work(kept.held, tokens, 0))
+                    room -= len(tokens)
+                if kept.unread or room <= 0:
+                    return work
+                above.append(kept.held)
+            self._waiting.popleft()
+            row.held = self._reader.open(tuple(above))
+            self._active.append(row)
+            room -= _read_some(work, row, row.held, room)
+        return work
+
+    def _kept_of(self, prefix: Prefix, above: Sequence[Held]) -> _Kept | None:
+        """Return what is kept of a prefix, or a new place for it if there is memory."""
+        if prefix not in self._kept:
+            n_tokens = len(prefix.tokens) + sum(len(p.tokens) for p in self._kept)
+            n_bytes = n_tokens * self._reader.bytes_per_token
+            if n_bytes > self._prefix_bytes:
+                return None
+            self.peak_prefix_bytes = max(self.peak_prefix_bytes, n_bytes)
+            held = self._reader.share(tuple(above), len(prefix.tokens))
+            self._kept[prefix] = _Kept(held, list(prefix.tokens))
+        return self._kept[prefix]
+
+    def _choose(
+        self, rows: Sequence[_Row], views: Iterator[View | None], dtype: torch.dtype
+    ) -> None:
+        """Let each sequence take its next tokens: one, and those of its draft that are right."""
+        for row in rows:
+            n_right = 0
+            for view, guessed in [(next(views), token) for token in [*row.draft, None]]:
+                if view is None:
+                    what = f"the logits of new token {len(row.written) + 1} are not finite"
+                    row.error = f"{what} in {str(dtype).removeprefix('torch.')}"
+                    break
+                chosen = row.job.choose.next(view, row.n_left)
+                row.take(chosen)
+                if row.is_done or chosen.tokens != [guessed]:
+                    break
+                n_right += 1
+                row.unread.clear()  # it was read with the draft
+            if row.draft and row.held is not None:
+                self._reader.forget(row.held, len(row.draft) - n_right)
+                row.draft = []
+
+    # What becomes of sequences
+
+    def _leave(self) -> Iterator[tuple[int, Written]]:
+        """Let the finished ones go."""
+        for row in [row for row in self._active if row.is_done]:
+            self._active.remove(row)
+            if row.held is not None:
+                self._reader.close(row.held)
+                row.held = None  # with it go the prefixes that nobody else needs
+            for prefix in _path(row):
+                self._n_needing[prefix] -= 1
+                if not self._n_needing[prefix]:
+                    self._kept.pop(prefix, None)
+            self.n_given += len(row.job.prompt) + max(0, len(row.written) - 1)
+            yield row.index, Written(row.written, row.stop, row.error, row.seconds)
+
+    def _retreat(self, error: Exception) -> None:
+        """Begin again with half as much at a time; with the least, the first job is at fault."""
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        self._waiting.extendleft(reversed(self._active))
+        self._active.clear()
+        self._kept.clear()
+        for row in self._waiting:
+            row.begin()
+        if self.n_slots == 1 and self._step_tokens == LEAST_STEP_TOKENS:
+            row = self._waiting.popleft()
+            row.error = what
+            self._active.append(row)
+            if not is_out_of_memory(error):  # it was this one's fault alone
+                self.n_slots, self._step_tokens = self._most, STEP_TOKENS
+        else:
+            self.n_slots = max(1, self.n_slots // 2)
+            self._step_tokens = max(LEAST_STEP_TOKENS, self._step_tokens // 2)
+            log.warning("%s: going on with %d sequences at a time", what, self.n_slots)
+        self._reader.reserve(self.n_slots, self._capacity)
+
+    def _charge(self, seconds: float) -> None:
+        """Divide a step's time among the sequences by the tokens that each had in it."""
+        n = sum(row.n_reading for row in self._active)
+        self._uncharged += seconds
+        if n:
+            for row in self._active:
+                row.seconds += self._uncharged * row.n_reading / n
+            self._uncharged = 0.0
 
 
-def stop_ids(loaded: Loaded, stops: Sequence[str]) -> list[int]:
-    """Return the ids that end a turn: the format's stop tokens and the model's own."""
-    return sorted({*loaded.ids_of(stops), *loaded.eos_ids})
+def _path(row: _Row) -> list[Prefix]:
+    """Return the prefixes that a job shares, innermost first."""
+    return [] if row.prefix is None else list(row.prefix.path())
 
 
-def _decoded(loaded: Loaded, row: _Row, decoding: Decoding) -> Decoded:
-    ids = row.written
-    if row.error is not None:
-        return Decoded("", len(ids), None, row.error)
-    stopped = bool(ids) and ids[-1] in stop_ids(loaded, decoding.stops)
-    # The format's own stop token is evidence and stays; a foreign one would read as text.
-    foreign = stopped and ids[-1] not in loaded.ids_of(decoding.stops)
-    text = loaded.tokenizer.decode(
-        ids[:-1] if foreign else ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
-    )
-    return Decoded(text, len(ids), row.stop)
+def _read_some(work: list[Work], row: _Row, held: Held, room: int) -> int:
+    """Add what the model has not read of a sequence, as far as there is room; return how much."""
+    tokens, row.unread = row.unread[:room], row.unread[room:]
+    work.append(Work(held, tokens, 0 if row.unread else 1 + len(row.draft)))
+    row.n_reading = len(tokens)
+    return len(tokens)
+
+
+def _views(rows: Sequence[_Row], outlook: Outlook) -> list[View | None]:
+    """Return what the model says comes next in each sequence, of few tokens where few may come.
+
+    None where that is not finite.
+    """
+    views: dict[int, View | None] = {}
+    for i, row in enumerate(rows):
+        ids = row.job.choose.few()
+        if ids is not None and (few := outlook.few(ids)) is not None:
+            views[i] = _view(outlook.logits_of(i, few), few)
+    rest = [i for i in range(len(rows)) if i not in views]
+    if rest:
+        logits = outlook.logits(rest)
+        # NaN counts as the largest of all, so one look at the largest finds it anywhere.
+        largest, likeliest = logits.max(-1)
+        finite = largest.isfinite().tolist()
+        for i, own, is_finite, token in zip(rest, logits, finite, likeliest.tolist(), strict=True):
+            views[i] = View(own, token) if is_finite else None
+    return [views[i] for i in range(len(rows))]
+
+
+def _view(logits: torch.Tensor, few: Few) -> View | None:
+    largest, place = logits.max(-1)
+    return View(logits, int(place), few) if largest.isfinite() else None
+
+
+def _look_ahead(rows: Sequence[_Row], beside: ThreadPoolExecutor) -> Future[None] | None:
+    """Let what can be known of the next tokens be found out while the model runs."""
+    ahead = [row.job.choose.ahead() for row in rows if not row.is_done]
+    todo = [look for look in ahead if look is not None]
+
+    def look() -> None:
+        for each in todo:
+            each()
+
+    return beside.submit(look) if todo else None

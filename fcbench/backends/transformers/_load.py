@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import warnings
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from fcbench.backends.transformers import packaged
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 UNKNOWN_CONTEXT = 1 << 30
+GEMMA_3 = "gemma3"  # what the model types of all of its kinds begin with
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _PROBE = "The quick brown fox"
 
@@ -78,12 +80,15 @@ def load(name: str, options: ModelOptions) -> Loaded:
     check(name, options)
     dtype = _dtype(options.dtype)
     folder = _locate(name)
+    config = _load_or_explain(name, AutoConfig.from_pretrained, folder)
+    _refuse_overflow(name, config.model_type, options)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     tokenizer = _load_or_explain(name, AutoTokenizer.from_pretrained, folder)
     model = _load_or_explain(
         name,
         AutoModelForCausalLM.from_pretrained,
         folder,
+        config=config,
         dtype=DTYPES[dtype],
         use_safetensors=True,
     )
@@ -143,13 +148,25 @@ def check(name: str, options: ModelOptions) -> None:
     if options.adapter is not None:
         _adapter_files(options.adapter)
     path = Path(name).expanduser()
+    if name == packaged.NAME:
+        _refuse_overflow(name, GEMMA_3, options)
     if path.is_dir():
         _check_folder(path, name)
+        _refuse_overflow(name, _model_type(path), options)
     is_hub_name = name.count("/") == 1 and not name.startswith((".", "/", "~"))
     if not (path.is_dir() or is_hub_name or name == packaged.NAME):
         hint = nearest(name, [packaged.NAME]) if "/" not in name else None
         raise ModelError(
             f"{name}: no such model folder", hint or "a folder, OWNER/NAME, or gemma3-270m"
+        )
+
+
+def _refuse_overflow(name: str, model_type: str, options: ModelOptions) -> None:
+    if options.dtype == "float16" and model_type.startswith(GEMMA_3) and not options.allow_float16:
+        raise UsageError(
+            f"{name}: Gemma 3 overflows in float16: what its layers hand on exceeds 65504, the "
+            "largest number there, and becomes infinity, then NaN",
+            hint="--dtype bfloat16 or float32; --allow-float16 to try all the same",
         )
 
 
@@ -159,6 +176,15 @@ def _check_folder(folder: Path, name: str) -> None:
     # transformers makes up a tokenizer of five tokens rather than say that there is none.
     if not any((folder / file).is_file() for file in TOKENIZER_FILES):
         raise ModelError(f"{name}: holds no tokenizer", hint="tokenizer.save_pretrained(folder)")
+
+
+def _model_type(folder: Path) -> str:
+    """Return what a folder's config says, "" where it says nothing: loading tells what is wrong."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError:
+        return ""
+    return str(config.get("model_type", "")) if isinstance(config, dict) else ""
 
 
 def _locate(name: str) -> str:
@@ -231,6 +257,7 @@ def _apply_adapter(model: Any, tokenizer: Any, adapter: str) -> tuple[Any, dict[
     """Return the model with a LoRA adapter on top, and the proof that it is active."""
     try:
         from peft import PeftModel, get_peft_model_state_dict
+        from peft.tuners.trainable_tokens import TrainableTokensLayer
     except ImportError as error:
         raise MissingExtra("peft", "train") from error
     folder, weights = _adapter_files(adapter)
@@ -260,6 +287,11 @@ def _apply_adapter(model: Any, tokenizer: Any, adapter: str) -> tuple[Any, dict[
             f"{adapter}: the adapter changes no logit of the base model (never trained?)",
             stacklevel=2,
         )
+    # Left apart, trained token rows cost a copy of the whole embedding in every pass. They replace
+    # rows, so that merging them changes nothing.
+    for module in adapted.modules():
+        if isinstance(module, TrainableTokensLayer):
+            module.merge()
     return adapted, {
         "name": adapter,
         "sha256": _sha256_of(str(folder), "adapter_*"),
