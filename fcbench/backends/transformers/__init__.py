@@ -74,7 +74,7 @@ class TransformersBackend:
                 ready.append(request)
                 jobs.append(Job(self._encode(request), choose, decoding.max_new_tokens))
         loop = self._loop(jobs)
-        n_first = min(loop.n_slots, len(jobs))
+        n_first = loop.n_slots
         failed: list[Sample] = []
         for index, written in loop.run():
             sample = self._sample(ready[index], written, decoding)

@@ -126,7 +126,7 @@ class Loop:
         self._reader = reader
         self._prefix_bytes = prefix_bytes
         self._step_tokens = STEP_TOKENS
-        self.n_slots = self._most = n_slots
+        self.n_slots = self._most = max(1, min(n_slots, len(jobs)))
         self.n_read = self.n_given = 0
         self.peak_prefix_bytes = 0
         self._uncharged = 0.0  # seconds of steps that read nothing but prefixes

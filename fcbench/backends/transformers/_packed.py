@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -122,7 +123,7 @@ class Step:
         self._slots, self._offsets = self._ints(slots), self._ints(offsets)
         self._places, self._sources = self._ints(places), self._ints(sources)
         self._is_full = len(places) == len(sources)
-        self._n_keys = max(offsets) + 1
+        self._first_last, self._n_keys = min(offsets), max(offsets) + 1
 
     def _lay_out_above(self, row: Sequence[Work]) -> list[tuple[Held, torch.Tensor | None]]:
         """Return the prefixes, and the places in the row of the tokens after each: None for all."""
@@ -183,11 +184,13 @@ class Step:
     def _see_narrow(self, layer: _Layer) -> None:
         n, slots, width = self._n_narrow, self._n_slots, self._width
         rows = layer.queries[:n] if self._is_full else layer.queries[self._sources]
-        keys, values = (kept[:slots, :, : self._n_keys] for kept in layer.kept)
+        # Keys that are out of everybody's window are not looked at.
+        low = 0 if layer.window is None else max(0, self._first_last - layer.window + 1)
+        keys, values = (kept[:slots, :, low : self._n_keys] for kept in layer.kept)
         # Query heads that share keys stand below each other: (slots, Hkv, width * G, D).
         table = rows.reshape(slots, width, keys.shape[1], -1, rows.shape[-1]).transpose(1, 2)
         grouped = table.flatten(2, 3)
-        mask = self._narrow_mask(layer.window, table.shape[3])
+        mask = self._narrow_mask(low, layer.window, table.shape[3])
         seen, sums = attention(grouped, keys, values, mask, layer.scale)
         for all_of, found in ((layer.seen, seen), (layer.sums, sums)):
             back = (
@@ -195,13 +198,13 @@ class Step:
             )
             all_of[:n] = back if self._is_full else back[self._places]
 
-    def _narrow_mask(self, window: int | None, n_grouped: int) -> torch.Tensor:
+    def _narrow_mask(self, low: int, window: int | None, n_grouped: int) -> torch.Tensor:
         """Return the mask (slots, 1, width * G, T) of narrow tokens on their own sequences."""
         if ("narrow", window) not in self._masks:
             last = torch.zeros(self._n_slots * self._width, dtype=torch.long, device=self._device)
             last[self._places] = self._offsets
-            mask = self._mask(last, 0, self._n_keys, window)
-            mask = mask.repeat_interleave(n_grouped, 0).view(self._n_slots, 1, -1, self._n_keys)
+            mask = self._mask(last, low, self._n_keys, window).repeat_interleave(n_grouped, 0)
+            mask = mask.view(self._n_slots, 1, -1, self._n_keys - low)
             self._masks["narrow", window] = mask
         return self._masks["narrow", window]
 
@@ -217,12 +220,15 @@ class Step:
         grouped = torch.unflatten(
             layer.queries[wide.first : wide.last].transpose(0, 1), 0, (len(keys), -1)
         )
-        is_plain = begun == 0 and (window is None or n <= window)
-        for first in range(0, n, n if is_plain else BLOCK):
-            last = n if is_plain else min(n, first + BLOCK)
+        # As far as no window ends, PyTorch's kernel knows by itself what is hidden, and skips it.
+        n_plain = 0 if begun else n if window is None else min(n, window)
+        ends = [*([n_plain] if n_plain else []), *range(n_plain + BLOCK, n, BLOCK), n]
+        for first, last in pairwise([0, *dict.fromkeys(ends)]):
             low = 0 if window is None else max(0, begun + first - window + 1)
             mask: Any = (
-                CAUSAL if is_plain else self._wide_mask(begun + first, begun + last, low, window)
+                CAUSAL
+                if last <= n_plain
+                else self._wide_mask(begun + first, begun + last, low, window)
             )
             # Keys without a copy for each query head.
             spread_keys, spread_values = (
