@@ -14,10 +14,11 @@ from fcbench.backends.transformers._choose import Constrained, Likeliest
 from fcbench.backends.transformers._decode import Job
 from fcbench.backends.transformers._kept import Work
 from fcbench.backends.transformers._read import AloneReader, PackedReader, reader_for
-from fcbench.errors import UsageError
+from fcbench.errors import ModelError, UsageError
 from fcbench.formats.constraint import Constraint
 from fcbench.formats.functiongemma import STOP_TOKENS
 from tests.backends.decoding import written
+from tests.backends.test_transformers import damaged
 from tests.conftest import build_gemma, build_tokenizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -97,6 +98,15 @@ def test_a_case_without_tools_is_an_error_where_only_tools_may_be_called(
         "a": None,
         "b": "no call can be forced: the case has no tools",
     }
+
+
+def test_a_broken_model_is_an_error_also_where_a_case_cannot_be_asked(
+    tiny_model, tmp_path, write_lines, case_row
+):
+    folder = damaged(tiny_model, tmp_path / "nan", None)
+    path = write_lines(case_row(), case_row(id="b", tools=[], expected=[[]]))
+    with pytest.raises(ModelError, match="the whole first batch failed: the logits"):
+        fcbench.run(str(folder), path, dtype="float32", decode="constrained-schema")
 
 
 def test_a_function_of_ones_own_cannot_be_constrained():

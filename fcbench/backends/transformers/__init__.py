@@ -9,7 +9,14 @@ from fcbench.errors import FormatError, MissingExtra, ModelError
 from fcbench.types import Sample
 
 try:
-    from fcbench.backends.transformers._choose import Constrained, Free, Likeliest, Sampled
+    from fcbench.backends.transformers._choose import (
+        Constrained,
+        Free,
+        Later,
+        Likeliest,
+        Sampled,
+        UnanswerableError,
+    )
     from fcbench.backends.transformers._decode import Job, Loop
     from fcbench.backends.transformers._load import check, load
     from fcbench.backends.transformers._memory import free_bytes, n_sequences
@@ -65,19 +72,24 @@ class TransformersBackend:
         """
         ready: list[Request] = []
         jobs: list[Job] = []
+        limit = decoding.max_new_tokens
         for request in requests:
-            try:
-                choose = self._chooser(request, decoding)
-            except _UnanswerableError as error:
-                yield self._failure(request, str(error))
+            n_tokens, most = len(self._encode(request)), self._loaded.context_length
+            if n_tokens + limit > most:
+                what = f"{n_tokens} prompt tokens and {limit} new ones exceed the model's context"
+                yield self._failure(request, f"{what} of {most}")
             else:
                 ready.append(request)
-                jobs.append(Job(self._encode(request), choose, decoding.max_new_tokens))
+                jobs.append(Job(self._encode(request), self._chooser(request, decoding), limit))
         loop = self._loop(jobs)
+        del jobs  # the loop lets go of each as it is finished
         n_first = loop.n_slots
         failed: list[Sample] = []
         for index, written in loop.run():
             sample = self._sample(ready[index], written, decoding)
+            if not written.was_asked:
+                yield sample
+                continue
             if self.has_answered or sample.error is None:
                 self.has_answered = True
                 yield from failed
@@ -86,15 +98,20 @@ class TransformersBackend:
                 continue
             failed.append(sample)
             if len(failed) == n_first:
-                raise ModelError(
-                    f"{self.manifest['name']}: the whole first batch failed: {failed[0].error}",
-                    hint="not finite: --dtype bfloat16 or float32, or NaN in the weights; "
-                    "out of memory: a smaller model, or a smaller --max-new-tokens",
-                )
+                raise self._broken(failed)
+        if failed:
+            raise self._broken(failed)
         log.info(
             "%d tokens read where one prompt at a time takes %d; shared prefixes held at most "
             "%.1f MB; %d sequences at a time",
             *(loop.n_read, loop.n_given, loop.peak_prefix_bytes / 1e6, loop.n_slots),
+        )
+
+    def _broken(self, failed: Sequence[Sample]) -> ModelError:
+        return ModelError(
+            f"{self.manifest['name']}: the whole first batch failed: {failed[0].error}",
+            hint="not finite: --dtype bfloat16 or float32, or NaN in the weights; "
+            "out of memory: a smaller model, or a smaller --max-new-tokens",
         )
 
     def _loop(self, jobs: Sequence[Job]) -> Loop:
@@ -109,26 +126,26 @@ class TransformersBackend:
         return Loop(reader, jobs, n_slots, prefix_bytes)
 
     def _chooser(self, request: Request, decoding: Decoding) -> Chooser:
-        """Return what chooses the tokens of an answer, if there can be one."""
-        n_tokens, limit = len(self._encode(request)), self._loaded.context_length
-        if n_tokens + decoding.max_new_tokens > limit:
-            raise _UnanswerableError(
-                f"{n_tokens} prompt tokens and {decoding.max_new_tokens} new ones exceed the "
-                f"model's context of {limit}"
-            )
+        """Return what chooses the tokens of an answer."""
+        pick = _pick(request, decoding)
         if not decoding.is_constrained:
-            return Free(stop_ids(self._loaded, decoding.stops), _pick(request, decoding))
+            return Free(stop_ids(self._loaded, decoding.stops), pick)
         constraint = self._constraint(decoding)
-        try:
-            session = constraint.session(request.case.tools if decoding.follows_tools else None)
-        except FormatError as error:
-            raise _UnanswerableError(str(error)) from error
-        n_least = len(session.ending() or [])
-        if n_least > decoding.max_new_tokens:
-            raise _UnanswerableError(
-                f"the shortest call takes {n_least} tokens, {decoding.max_new_tokens} are the limit"
-            )
-        return Constrained(session, constraint.stop_ids, _pick(request, decoding))
+        tools = request.case.tools if decoding.follows_tools else None
+
+        def make(limit: int) -> Constrained:
+            try:
+                session = constraint.session(tools)
+            except FormatError as error:
+                raise UnanswerableError(str(error)) from error
+            n_least = len(session.ending() or [])
+            if n_least > limit:
+                raise UnanswerableError(
+                    f"the shortest call takes {n_least} tokens, {limit} are the limit"
+                )
+            return Constrained(session, constraint.stop_ids, pick)
+
+        return Later(make)
 
     def _constraint(self, decoding: Decoding) -> Constraint:
         if decoding not in self._constraints:
@@ -185,10 +202,6 @@ class TransformersBackend:
                 list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False
             )
         )
-
-
-class _UnanswerableError(Exception):
-    """Why a model cannot be asked for an answer at all."""
 
 
 def _pick(request: Request, decoding: Decoding) -> Pick:

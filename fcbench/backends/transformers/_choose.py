@@ -24,6 +24,10 @@ FEW = 512
 WORD = 64  # bits of a mask that are looked at together
 
 
+class UnanswerableError(Exception):
+    """Why a model cannot be asked for an answer at all."""
+
+
 class Chosen(NamedTuple):
     """The next tokens of an answer, and whether the turn ends with them."""
 
@@ -55,7 +59,10 @@ class Chooser(Protocol):
     is_free: bool
 
     def first(self, limit: int) -> Chosen:
-        """Return what is written before the model is asked; `limit` tokens may be written."""
+        """Return what is written before the model is asked; `limit` tokens may be written.
+
+        UnanswerableError if no answer can be.
+        """
 
     def ahead(self) -> Callable[[], None] | None:
         """Return what can be done for the next token while the model runs; None is nothing."""
@@ -258,6 +265,33 @@ class Constrained:
             if chosen is not None:
                 return chosen
         raise AssertionError("the shortest way to a complete turn is refused")
+
+
+class Later:
+    """Another chooser, made when its turn comes: what it goes by may take much memory."""
+
+    is_free = False
+
+    def __init__(self, make: Callable[[int], Chooser]) -> None:
+        """Keep how to make it, given how many tokens may be written."""
+        self._make = make
+
+    def first(self, limit: int) -> Chosen:
+        """Make it, and return what it writes before the model is asked."""
+        self._chooser = self._make(limit)
+        return self._chooser.first(limit)
+
+    def ahead(self) -> Callable[[], None] | None:
+        """Return what it does while the model runs."""
+        return self._chooser.ahead()
+
+    def few(self) -> torch.Tensor | None:
+        """Return the few ids of which the next token is one."""
+        return self._chooser.few()
+
+    def next(self, view: View, remaining: int) -> Chosen:
+        """Return its next tokens."""
+        return self._chooser.next(view, remaining)
 
 
 def _ids_of(mask: bytes) -> list[int] | None:

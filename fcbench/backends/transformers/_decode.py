@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from fcbench.backends.transformers._choose import View
+from fcbench.backends.transformers._choose import UnanswerableError, View
 from fcbench.backends.transformers._draft import Lookup
 from fcbench.backends.transformers._kept import Work
 from fcbench.backends.transformers._memory import is_out_of_memory
@@ -47,12 +47,16 @@ class Job(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What was written after one prompt, the stop token too; `seconds` is its share of the time."""
+    """What was written after one prompt, the stop token too.
+
+    `seconds` is its share of the time; `was_asked` is whether the model had a part in it.
+    """
 
     tokens: list[int]
     stop: Stop | None
     error: str | None
     seconds: float
+    was_asked: bool
 
 
 @dataclass(eq=False, slots=True)
@@ -67,6 +71,8 @@ class _Row:
     held: Held | None = None
     lookup: Lookup | None = None
     draft: list[int] = field(default_factory=list)  # the last of `unread`, or of what was just read
+    has_started: bool = False
+    was_asked: bool = False
     n_reading: int = 0
     stop: Stop | None = None
     error: str | None = None
@@ -86,6 +92,16 @@ class _Row:
         self.held = None
         self.draft = []
         self.unread = [*self.job.prompt[shared:], *self.written]
+
+    def start(self) -> None:
+        """Write what stands before the model is asked, once."""
+        if self.has_started:
+            return
+        self.has_started = True
+        try:
+            self.take(self.job.choose.first(self.job.limit))
+        except UnanswerableError as error:
+            self.error = str(error)
 
     def guess(self) -> None:
         """Let the model read a draft together with the token before it."""
@@ -136,14 +152,12 @@ class Loop:
         self._kept: dict[Prefix, _Kept] = {}
         self._n_needing: dict[Prefix, int] = {}
         for row in rows:
-            row.take(row.job.choose.first(row.job.limit))
             row.begin()
             for prefix in _path(row):
                 self._n_needing[prefix] = prefix.n_prompts
-        # What ends before the model is asked needs no reading: it leaves first of all.
-        self._active = [row for row in rows if row.is_done]
-        self._waiting = deque(row for row in rows if not row.is_done)
-        self._capacity = max((len(r.unread) + r.n_left for r in rows), default=0)
+        self._waiting = deque(rows)
+        self._active: list[_Row] = []
+        self._capacity = max((len(row.unread) + row.job.limit for row in rows), default=0)
 
     @torch.inference_mode()
     def run(self) -> Iterator[tuple[int, Written]]:
@@ -154,24 +168,24 @@ class Loop:
     def _run(self, beside: ThreadPoolExecutor) -> Iterator[tuple[int, Written]]:
         looked: Future[None] | None = None
         self._reader.reserve(self.n_slots, self._capacity)
-        yield from self._leave()
         while self._waiting or self._active:
             started = time.perf_counter()
             try:
                 work = self._next_step()
-                outlook = self._reader.read(work)
-                asking = [row for row in self._active if not row.unread]
+                outlook = self._reader.read(work) if work else None
+                asking = [row for row in self._active if row.held and not row.unread]
                 places = [row for row in asking for _ in range(1 + len(row.draft))]
                 if looked is not None:
                     looked.result()
-                views = _views(places, outlook)
+                views = [] if outlook is None else _views(places, outlook)
             # Whatever goes wrong in a model's own code, for want of memory or for the tokens of one
             # sequence, is tried again with fewer; alone it is an error of that sequence.
             except (RuntimeError, IndexError, MemoryError) as error:
                 self._retreat(error)
             else:
                 self.n_read += sum(len(w.tokens) for w in work)
-                self._choose(asking, iter(views), outlook.dtype)
+                if outlook is not None:
+                    self._choose(asking, iter(views), outlook.dtype)
                 looked = _look_ahead(asking, beside)
             self._charge(time.perf_counter() - started)
             yield from self._leave()
@@ -190,6 +204,10 @@ class Loop:
                 room -= _read_some(work, row, row.held, max(1, room))
         while self._waiting and room > 0 and len(self._active) < self.n_slots:
             row = self._waiting[0]
+            row.start()
+            if row.is_done:  # before the model is asked: it leaves without reading
+                self._active.append(self._waiting.popleft())
+                continue
             above: list[Held] = []
             for prefix in reversed(_path(row)):
                 kept = self._kept_of(prefix, above)
@@ -204,6 +222,7 @@ class Loop:
                 above.append(kept.held)
             self._waiting.popleft()
             row.held = self._reader.open(tuple(above))
+            row.was_asked = True
             self._active.append(row)
             room -= _read_some(work, row, row.held, room)
         return work
@@ -255,7 +274,10 @@ class Loop:
                 if not self._n_needing[prefix]:
                     self._kept.pop(prefix, None)
             self.n_given += len(row.job.prompt) + max(0, len(row.written) - 1)
-            yield row.index, Written(row.written, row.stop, row.error, row.seconds)
+            yield (
+                row.index,
+                Written(row.written, row.stop, row.error, row.seconds, row.was_asked),
+            )
 
     def _retreat(self, error: Exception) -> None:
         """Begin again with half as much at a time; with the least, the first job is at fault."""
@@ -267,7 +289,7 @@ class Loop:
             row.begin()
         if self.n_slots == 1 and self._step_tokens == LEAST_STEP_TOKENS:
             row = self._waiting.popleft()
-            row.error = what
+            row.error, row.was_asked = what, True
             self._active.append(row)
             if not is_out_of_memory(error):  # it was this one's fault alone
                 self.n_slots, self._step_tokens = self._most, STEP_TOKENS
