@@ -132,7 +132,7 @@ class StandIn:
 class Unaware:
     """Knows nothing of the next token before the model is asked, and takes no drafts."""
 
-    is_free = False
+    wants_drafts = False
 
     def ahead(self) -> None:
         return None

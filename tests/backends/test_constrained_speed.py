@@ -8,8 +8,9 @@ import torch
 from transformers import AutoTokenizer
 
 import fcbench
-from fcbench.backends.transformers import _choose
+from fcbench.backends.transformers import _choose, _decode
 from fcbench.backends.transformers._choose import Constrained, Few, Likeliest, Sampled, View
+from fcbench.backends.transformers._draft import Lookup, n_guessed
 from fcbench.backends.transformers._read import Outlook
 from fcbench.errors import ModelError
 from fcbench.formats.constraint import Constraint
@@ -244,6 +245,22 @@ def test_leaving_rows_of_the_output_layer_out_changes_no_answer(
         found = run(tiny_model, **options)
     assert calls
     monkeypatch.setattr(Outlook, "few", lambda self, ids: None)
+    assert run(tiny_model, **options) == found
+
+
+@pytest.mark.parametrize("mode", ["constrained", "constrained-schema", "constrained-or-text"])
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+def test_drafts_under_a_constraint_change_no_answer(tiny_model, monkeypatch, mode, temperature):
+    options = {"decode": mode, "temperature": temperature, "repeats": 2 if temperature else 1}
+    options |= {"prompt": "chat", "batch_size": 2}
+    right = []
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            _decode, "n_guessed", lambda *args: right.append(n_guessed(*args)) or right[-1]
+        )
+        found = run(tiny_model, **options)
+    assert sum(right) > 0 or mode == "constrained-schema"  # which leaves little to guess
+    monkeypatch.setattr(Lookup, "draft", lambda self, most: [])
     assert run(tiny_model, **options) == found
 
 

@@ -54,9 +54,11 @@ class View(NamedTuple):
 
 
 class Chooser(Protocol):
-    """Chooses the tokens of one answer; `is_free` is whether it goes by the model alone."""
+    """Chooses the tokens of one answer."""
 
-    is_free: bool
+    @property
+    def wants_drafts(self) -> bool:
+        """Whether guesses at the next tokens shall be read with the last."""
 
     def first(self, limit: int) -> Chosen:
         """Return what is written before the model is asked; `limit` tokens may be written.
@@ -140,7 +142,7 @@ def _ranked(pick: Pick, view: View) -> tuple[torch.Tensor, int]:
 class Free:
     """Chooses any token until it is one of the stops."""
 
-    is_free = True
+    wants_drafts = True
 
     def __init__(self, stops: Sequence[int], pick: Pick) -> None:
         self._stops = set(stops)
@@ -172,26 +174,30 @@ class Constrained:
     or where the model has just wanted what may not, the mask is computed ahead.
     """
 
-    is_free = False
-
     def __init__(self, session: Session, stops: Sequence[int], pick: Pick) -> None:
         self._session = session
         self._stops = sorted(stops)
         self._pick = pick
         self._mask: bytes | None = None
         self._few: torch.Tensor | None = None
-        self._was_refused = False
+        self._was_refused = self._is_narrow = False
+
+    @property
+    def wants_drafts(self) -> bool:
+        """Whether guesses are worth more than the rows of the output layer that are left out."""
+        return not self._is_narrow
 
     def first(self, limit: int) -> Chosen:
         """Return the tokens that every turn begins with."""
         tokens = self._session.forced(limit)
-        if self._session.is_narrow:
-            self._look()
+        if look := self.ahead():
+            look()
         return Chosen(tokens)
 
     def ahead(self) -> Callable[[], None] | None:
         """Return what computes the next mask, where it is likely to be needed."""
-        return self._look if self._was_refused or self._session.is_narrow else None
+        self._is_narrow = self._session.is_narrow
+        return self._look if self._was_refused or self._is_narrow else None
 
     def few(self) -> torch.Tensor | None:
         """Return the ids (n,) of the tokens that may come next where they are few."""
@@ -270,11 +276,14 @@ class Constrained:
 class Later:
     """Another chooser, made when its turn comes: what it goes by may take much memory."""
 
-    is_free = False
-
     def __init__(self, make: Callable[[int], Chooser]) -> None:
         """Keep how to make it, given how many tokens may be written."""
         self._make = make
+
+    @property
+    def wants_drafts(self) -> bool:
+        """Whether it wants guesses."""
+        return self._chooser.wants_drafts
 
     def first(self, limit: int) -> Chosen:
         """Make it, and return what it writes before the model is asked."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from fcbench.backends.transformers._choose import UnanswerableError, View
-from fcbench.backends.transformers._draft import Lookup
+from fcbench.backends.transformers._draft import Lookup, n_guessed
 from fcbench.backends.transformers._kept import Work
 from fcbench.backends.transformers._memory import is_out_of_memory
 from fcbench.backends.transformers._prefixes import share
@@ -198,7 +198,7 @@ class Loop:
         room = self._step_tokens
         is_drafting = self._reader.can_share and len(self._active) <= min(DRAFTING, self.n_slots)
         for row in self._active:
-            if is_drafting and row.written and len(row.unread) == 1 and row.job.choose.is_free:
+            if is_drafting and row.written and len(row.unread) == 1 and row.job.choose.wants_drafts:
                 row.guess()
             if row.held is not None:
                 room -= _read_some(work, row, row.held, max(1, room))
@@ -245,17 +245,18 @@ class Loop:
         """Let each sequence take its next tokens: one, and those of its draft that are right."""
         for row in rows:
             n_right = 0
-            for view, guessed in [(next(views), token) for token in [*row.draft, None]]:
+            own = [next(views) for _ in [*row.draft, None]]
+            while not row.unread and not row.is_done:
+                view = own[n_right]
                 if view is None:
                     what = f"the logits of new token {len(row.written) + 1} are not finite"
                     row.error = f"{what} in {str(dtype).removeprefix('torch.')}"
                     break
                 chosen = row.job.choose.next(view, row.n_left)
                 row.take(chosen)
-                if row.is_done or chosen.tokens != [guessed]:
-                    break
-                n_right += 1
-                row.unread.clear()  # it was read with the draft
+                n_alike = n_guessed(row.draft[n_right:], chosen.tokens)
+                n_right += n_alike
+                del row.unread[:n_alike]  # they were read with the draft
             if row.draft and row.held is not None:
                 self._reader.forget(row.held, len(row.draft) - n_right)
                 row.draft = []
@@ -329,7 +330,8 @@ def _views(rows: Sequence[_Row], outlook: Outlook) -> list[View | None]:
     """
     views: dict[int, View | None] = {}
     for i, row in enumerate(rows):
-        ids = row.job.choose.few()
+        # Which may come after a draft's first token is not known yet.
+        ids = None if row.draft else row.job.choose.few()
         if ids is not None and (few := outlook.few(ids)) is not None:
             views[i] = _view(outlook.logits_of(i, few), few)
     rest = [i for i in range(len(rows)) if i not in views]

@@ -25,7 +25,7 @@ SUITE = "mobile_actions"
 
 def prompt_set(name: str, n_cases: int, n_tools: int | None = None) -> list[str]:
     """Return n distinct chat prompts of a set; with `n_tools`, each declares so many tools."""
-    chosen = list(itertools.islice(_cases(), n_cases))
+    chosen = list(itertools.islice(distinct_cases(), n_cases))
     if len(chosen) < n_cases:
         raise ValueError(f"{SUITE} has {len(chosen)} different requests, not {n_cases}")
     if n_tools is not None:
@@ -47,7 +47,7 @@ def alike(cases: Sequence[Case]) -> list[Case]:
     ]
 
 
-def _cases() -> Iterator[Case]:
+def distinct_cases() -> Iterator[Case]:
     """Yield cases of different requests: the evaluation's, then training's for growing further."""
     suite = load_suite(SUITE)
     seen = set()
