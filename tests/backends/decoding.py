@@ -10,7 +10,7 @@ import torch
 
 from fcbench.backends.transformers._choose import Chosen, View
 from fcbench.backends.transformers._decode import Job, Loop
-from fcbench.backends.transformers._kept import Held
+from fcbench.backends.transformers._kept import Held, after
 from fcbench.backends.transformers._read import Outlook
 
 if TYPE_CHECKING:
@@ -82,14 +82,13 @@ class StandIn:
 
     def open(self, above: tuple[Held, ...]) -> Held:
         assert len(self._open) < self._n_slots
-        held = Watched(above[-1].start + above[-1].capacity if above else 0, above)
+        held = Watched(after(above), above)
         held.text = []
         self._open.add(held)
         return held
 
     def share(self, above: tuple[Held, ...], n_tokens: int) -> Held:
-        start = above[-1].start + above[-1].capacity if above else 0
-        held = Watched(start, above, capacity=n_tokens)
+        held = Watched(after(above), above, capacity=n_tokens)
         held.text = []
         self._prefixes.add(held)
         return held

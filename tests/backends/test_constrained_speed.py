@@ -10,7 +10,8 @@ from transformers import AutoTokenizer
 import fcbench
 from fcbench.backends.transformers import _choose, _decode
 from fcbench.backends.transformers._choose import Constrained, Few, Likeliest, Sampled, View
-from fcbench.backends.transformers._draft import Lookup, n_guessed
+from fcbench.backends.transformers._draft import Lookup
+from fcbench.backends.transformers._prefixes import n_alike
 from fcbench.backends.transformers._read import Outlook
 from fcbench.errors import ModelError
 from fcbench.formats.constraint import Constraint
@@ -255,9 +256,7 @@ def test_drafts_under_a_constraint_change_no_answer(tiny_model, monkeypatch, mod
     options |= {"prompt": "chat", "batch_size": 2}
     right = []
     with monkeypatch.context() as patched:
-        patched.setattr(
-            _decode, "n_guessed", lambda *args: right.append(n_guessed(*args)) or right[-1]
-        )
+        patched.setattr(_decode, "n_alike", lambda *args: right.append(n_alike(*args)) or right[-1])
         found = run(tiny_model, **options)
     assert sum(right) > 0 or mode == "constrained-schema"  # which leaves little to guess
     monkeypatch.setattr(Lookup, "draft", lambda self, most: [])

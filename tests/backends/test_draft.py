@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fcbench.backends.transformers._draft import ALIKE, Lookup, n_guessed
+from fcbench.backends.transformers._draft import ALIKE, Lookup
+from fcbench.backends.transformers._prefixes import n_alike
 
 TOKENS = st.lists(st.integers(0, 3), max_size=40)
 
@@ -36,7 +37,7 @@ def test_what_is_drafted_stood_after_the_same_tokens(begin, more, most):
 
 
 def test_a_draft_is_right_up_to_its_first_wrong_token():
-    assert n_guessed([1, 2, 3], [1, 2, 4]) == 2
-    assert n_guessed([1, 2, 3], [1, 2]) == 2
-    assert n_guessed([1], [1, 2]) == 1
-    assert n_guessed([], [1]) == n_guessed([2, 1], [1]) == 0
+    assert n_alike([1, 2, 3], [1, 2, 4]) == 2
+    assert n_alike([1, 2, 3], [1, 2]) == 2
+    assert n_alike([1], [1, 2]) == 1
+    assert n_alike([], [1]) == n_alike([2, 1], [1]) == 0

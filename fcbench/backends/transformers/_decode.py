@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from fcbench.backends.transformers._choose import UnanswerableError, View
-from fcbench.backends.transformers._draft import Lookup, n_guessed
+from fcbench.backends.transformers._draft import Lookup
 from fcbench.backends.transformers._kept import Work
 from fcbench.backends.transformers._memory import is_out_of_memory
-from fcbench.backends.transformers._prefixes import share
+from fcbench.backends.transformers._prefixes import n_alike, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -123,7 +123,7 @@ class _Row:
 
 @dataclass(eq=False, slots=True)
 class _Kept:
-    """A shared prefix that is being read or was, and the jobs that still need it."""
+    """A shared prefix that is being read or was, and its tokens that are still to be read."""
 
     held: Held
     unread: list[int]
@@ -254,9 +254,9 @@ class Loop:
                     break
                 chosen = row.job.choose.next(view, row.n_left)
                 row.take(chosen)
-                n_alike = n_guessed(row.draft[n_right:], chosen.tokens)
-                n_right += n_alike
-                del row.unread[:n_alike]  # they were read with the draft
+                n_guessed = n_alike(row.draft[n_right:], chosen.tokens)
+                n_right += n_guessed
+                del row.unread[:n_guessed]  # they were read with the draft
             if row.draft and row.held is not None:
                 self._reader.forget(row.held, len(row.draft) - n_right)
                 row.draft = []

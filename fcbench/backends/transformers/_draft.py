@@ -39,10 +39,3 @@ class Lookup:
             if at is not None:
                 return self._tokens[at : at + max(0, most)]
         return []
-
-
-def n_guessed(draft: Sequence[int], tokens: Sequence[int]) -> int:
-    """Return how many tokens a draft had right before the first that it had not."""
-    pairs = zip(draft, tokens, strict=False)
-    least = min(len(draft), len(tokens))
-    return next((i for i, (guessed, token) in enumerate(pairs) if guessed != token), least)

@@ -33,6 +33,11 @@ class Held:
         return self.start + self.length
 
 
+def after(above: Sequence[Held]) -> int:
+    """Return the position of what follows prefixes, outermost first, once they are read whole."""
+    return above[-1].start + above[-1].capacity if above else 0
+
+
 class Work(NamedTuple):
     """New tokens of a sequence or a prefix; `n_out` is at how many of the last to say what next."""
 
@@ -86,7 +91,3 @@ class Pool:
             self._held[free] = last
             last.slot = free
         held.slot = None
-
-    def clear(self) -> None:
-        """Free all memory."""
-        self._layers.clear()

@@ -60,7 +60,9 @@ class _Wide(NamedTuple):
 
 
 class _View(NamedTuple):
-    """What tokens see of a prefix: its keys from `low` on, as `mask` (n, T) has it, None for all.
+    """What tokens see of a prefix: its keys from `low` on, as `mask` (n * G, T) has it.
+
+    None for a mask is that all is seen.
 
     `blind` (n,) are the tokens that see nothing of it, None for no token.
     """
@@ -104,7 +106,7 @@ class Step:
             self._lay_out_narrow(narrow)
         self._above = self._lay_out_above(row)
         self._masks: dict[Any, torch.Tensor] = {}
-        self._views: dict[tuple[Held, int], _View] = {}
+        self._views: dict[tuple[Held, int, int], _View] = {}
 
     def _ints(self, values: Sequence[int]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.long, device=self._device)
@@ -200,13 +202,14 @@ class Step:
 
     def _narrow_mask(self, low: int, window: int | None, n_grouped: int) -> torch.Tensor:
         """Return the mask (slots, 1, width * G, T) of narrow tokens on their own sequences."""
-        if ("narrow", window) not in self._masks:
+        name = ("narrow", window, n_grouped)
+        if name not in self._masks:
             last = torch.zeros(self._n_slots * self._width, dtype=torch.long, device=self._device)
             last[self._places] = self._offsets
             mask = self._mask(last, low, self._n_keys, window).repeat_interleave(n_grouped, 0)
             mask = mask.view(self._n_slots, 1, -1, self._n_keys - low)
-            self._masks["narrow", window] = mask
-        return self._masks["narrow", window]
+            self._masks[name] = mask
+        return self._masks[name]
 
     # Many new tokens of one sequence
 
@@ -254,18 +257,14 @@ class Step:
 
     def _see_prefix(self, layer: _Layer, prefix: Held, places: torch.Tensor | None) -> None:
         """Join what tokens see of a prefix with what they have seen."""
-        view = self._view(prefix, places, layer.window)
+        n_kv = len(layer.new[0])
+        queries = layer.queries if places is None else layer.queries[places]
+        table = torch.unflatten(queries, 1, (n_kv, -1)).transpose(0, 1)  # (Hkv, n, G, D)
+        view = self._view(prefix, places, layer.window, table.shape[2])
         if view.low >= prefix.capacity:
             return
-        keys, values = (kept[:, view.low :] for kept in prefix.layers[layer.number])
-        queries = layer.queries if places is None else layer.queries[places]
-        table = torch.unflatten(queries, 1, (len(keys), -1)).transpose(0, 1)  # (Hkv, n, G, D)
-        mask = view.mask
-        if mask is not None:
-            mask = mask.repeat_interleave(table.shape[2], 0)
-        seen, sums = attention(
-            table.flatten(1, 2)[None], keys[None], values[None], mask, layer.scale
-        )
+        keys, values = (kept[None, :, view.low :] for kept in prefix.layers[layer.number])
+        seen, sums = attention(table.flatten(1, 2)[None], keys, values, view.mask, layer.scale)
         seen, sums = (
             torch.unflatten(found[0], 1, table.shape[1:3]).transpose(0, 1).flatten(1, 2)
             for found in (seen, sums)
@@ -278,20 +277,24 @@ class Step:
         layer.seen[here] = torch.lerp(before.float(), seen.float(), share).to(before.dtype)
         layer.sums[here] = torch.logaddexp(sums_before, sums)
 
-    def _view(self, prefix: Held, places: torch.Tensor | None, window: int | None) -> _View:
+    def _view(
+        self, prefix: Held, places: torch.Tensor | None, window: int | None, n_grouped: int
+    ) -> _View:
         if window is None:
             return _View(0)
-        if (prefix, window) not in self._views:
+        name = (prefix, window, n_grouped)
+        if name not in self._views:
             positions = self._position_of if places is None else self._position_of[places]
             first_seen = positions - prefix.start - window + 1  # (n,) in the prefix
             low, high = max(0, int(first_seen.min())), int(first_seen.max())
             view = _View(low)
             if high > 0 and low < prefix.capacity:
                 mask = self._mask(first_seen + window - 1, low, prefix.capacity, window)
+                mask = mask.repeat_interleave(n_grouped, 0)
                 is_blind = first_seen >= prefix.capacity
                 view = _View(low, mask, is_blind if high >= prefix.capacity else None)
-            self._views[prefix, window] = view
-        return self._views[prefix, window]
+            self._views[name] = view
+        return self._views[name]
 
     def _mask(self, queries: torch.Tensor, low: int, high: int, window: int | None) -> torch.Tensor:
         """Return the mask (n, high - low) of tokens at `queries` (n,) on keys low to high."""

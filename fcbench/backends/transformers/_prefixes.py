@@ -76,7 +76,7 @@ class _Tree:
         self.innermost: list[Prefix | None] = [None] * len(prompts)
         self._rows = [np.asarray(prompts[i], dtype=np.int64) for i in self.order]
         # How many tokens a row has in common with the one before it.
-        self._alike = [0, *(_n_alike(a, b) for a, b in pairwise(self._rows))]
+        self._alike = [0, *(n_alike(a, b) for a, b in pairwise(self._rows))]
         self._most = most
 
     def divide(self, group: _Group) -> list[_Group]:
@@ -101,8 +101,8 @@ class _Tree:
         return [_Group(a, b, above) for a, b in pairwise(edges)]
 
 
-def _n_alike(a: np.ndarray, b: np.ndarray) -> int:
+def n_alike(a: Sequence[int] | np.ndarray, b: Sequence[int] | np.ndarray) -> int:
     """Return at how many places from the first on two rows are the same."""
     n = min(len(a), len(b))
-    different = np.flatnonzero(a[:n] != b[:n])
+    different = np.flatnonzero(np.asarray(a[:n]) != np.asarray(b[:n]))
     return int(different[0]) if len(different) else n

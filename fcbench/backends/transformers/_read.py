@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from fcbench.backends.transformers._choose import Few
-from fcbench.backends.transformers._kept import Held, Pool, Work
+from fcbench.backends.transformers._kept import Held, Pool, Work, after
 from fcbench.backends.transformers._packed import NAME, Step, stepping
 
 if TYPE_CHECKING:
@@ -110,19 +110,17 @@ class PackedReader:
 
     def reserve(self, n_slots: int, capacity: int) -> None:
         """Forget everything, and make room for n sequences of so many tokens of their own."""
-        self._pool.clear()
         self._pool = Pool(n_slots, capacity)
 
     def open(self, above: tuple[Held, ...]) -> Held:
         """Return a new sequence after the prefixes `above`, outermost first."""
-        held = Held(above[-1].start + above[-1].capacity if above else 0, above)
+        held = Held(after(above), above)
         self._pool.take(held)
         return held
 
     def share(self, above: tuple[Held, ...], n_tokens: int) -> Held:
         """Return a new prefix of n tokens, none of them read yet."""
-        start = above[-1].start + above[-1].capacity if above else 0
-        return Held(start, above, capacity=n_tokens)
+        return Held(after(above), above, capacity=n_tokens)
 
     def close(self, held: Held) -> None:
         """Free a sequence."""
