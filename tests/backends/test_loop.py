@@ -27,6 +27,7 @@ from fcbench.backends.transformers._decode import (
     Loop,
 )
 from fcbench.backends.transformers._prefixes import LEAST
+from fcbench.backends.transformers._read import AloneReader
 from fcbench.errors import ModelError
 from fcbench.types import Decoding
 from tests.backends.decoding import (
@@ -333,6 +334,16 @@ def test_answers_of_a_model_are_the_same_when_memory_runs_out_on_the_way(model):
 
 
 @pytest.mark.usefixtures("one_thread")
+def test_a_prompt_of_more_tokens_than_a_step_is_read_right_also_alone(model, monkeypatch):
+    backend = open_model(model, ModelOptions(dtype="float32"))
+    ids = [backend._loaded.tokenizer.encode(p, add_special_tokens=False) for p in PROMPTS]
+    made = [Job(each, Free(backend._loaded.eos_ids, Likeliest()), 6) for each in ids]
+    expected = outcome(written(backend._reader, made))
+    monkeypatch.setattr(_decode, "STEP_TOKENS", 5)
+    assert max(map(len, ids)) > 5
+    assert outcome(written(AloneReader(backend._loaded.model), made, 1)) == expected
+
+
 def test_a_token_beyond_the_embedding_is_an_error_of_its_sequence_alone(model):
     backend = open_model(model, ModelOptions(dtype="float32", batch_size=4))
     whole = samples_of(backend, PROMPTS)

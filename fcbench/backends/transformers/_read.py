@@ -189,7 +189,9 @@ class AloneReader:
     def read(self, work: Sequence[Work]) -> Outlook:
         """Read new tokens; return what is next after the last of each that asks for it."""
         states = [self._read_one(held, tokens) for held, tokens, _ in work]
-        return Outlook(torch.stack([s for s, w in zip(states, work, strict=True) if w.n_out]), None)
+        asked = [state for state, w in zip(states, work, strict=True) if w.n_out]
+        # A step may hold nothing but pieces of long prompts, after which nobody asks.
+        return Outlook(torch.stack(asked) if asked else states[0][:0], None)
 
     def _read_one(self, held: Held, tokens: Sequence[int]) -> torch.Tensor:
         """Return the logits (V,) after the last of the tokens."""
