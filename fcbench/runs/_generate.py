@@ -177,7 +177,7 @@ def manifest_of(plan: Plan, backend: Backend, requests: Sequence[Request]) -> di
         "model": dict(backend.manifest),
         "seed": plan.seed,
         "batch_size": plan.batch_size,
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": {"python": platform.python_version(), **versions(RECORDED_PACKAGES)},
         "machine": {
             "system": platform.system(),
             "architecture": platform.machine(),
@@ -190,9 +190,10 @@ def _digest(parts: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _versions() -> dict[str, str]:
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed."""
     found = {}
-    for package in RECORDED_PACKAGES:
+    for package in packages:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

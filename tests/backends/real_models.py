@@ -7,14 +7,12 @@ import importlib.metadata
 import importlib.util
 import json
 import shutil
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from fcbench import load_suite
-from fcbench.backends.transformers import packaged
 from fcbench.paths import cache_folder
 
 if TYPE_CHECKING:
@@ -40,8 +38,9 @@ def missing(name: str) -> str | None:
 def folder_of(name: str) -> Path:
     """Return the model's folder, made on the first call."""
     if name == GEMMA:
-        template = files("fcbench.formats") / "functiongemma.jinja"
-        return packaged.prepare(template.read_text(encoding="utf-8"))
+        from fcbench.backends.transformers._load import _locate
+
+        return Path(_locate(GEMMA))
     return _prepare_smollm()
 
 

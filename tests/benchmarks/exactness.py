@@ -12,7 +12,6 @@ Writes exactness.json and exactness.md after each line of the table, and prints 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import sys
 from pathlib import Path
@@ -25,7 +24,7 @@ from fcbench.stats import wilson
 from fcbench.types import Decoding, Request
 from tests.backends import real_models
 from tests.backends.generated import PREFIX_MEMORY, TIE, Generated, answers
-from tests.benchmarks.machine import machine
+from tests.benchmarks.machine import JUDGING, machine
 
 
 def main() -> None:
@@ -39,11 +38,8 @@ def main() -> None:
     args = parser.parse_args()
     missing = [(name, real_models.missing(name)) for name in args.models]
     decoding = Decoding(max_new_tokens=args.max_new_tokens, stops=STOP_TOKENS)
-    facts = machine()
-    for package in ("torch", "transformers"):
-        facts["versions"][package] = importlib.metadata.version(package)
     result: dict[str, Any] = {
-        **facts,
+        **machine((*JUDGING, "torch", "transformers")),
         "prompts": args.prompts,
         "max_new_tokens": args.max_new_tokens,
         "tie": TIE,

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fcbench.formats import grammar_sha256
+from fcbench.runs._generate import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
-def machine() -> dict[str, Any]:
-    """Return what the numbers depend on, and nothing that names a machine or a folder."""
-    versions = {}
-    for name in ("fcbench", "lark", "lark-cython", "msgspec"):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+JUDGING = ("fcbench", "lark", "lark-cython", "msgspec")
+"""The packages that outputs are judged with."""
+
+
+def machine(packages: Sequence[str] = JUDGING) -> dict[str, Any]:
+    """Return what the numbers of judging depend on."""
+    return {**system(packages), "grammar_sha256": grammar_sha256("functiongemma")}
+
+
+def system(packages: Sequence[str]) -> dict[str, Any]:
+    """Return what any numbers depend on, and nothing that names a machine or a folder."""
     return {
         "cpus": os.cpu_count(),
         "processor": processor(),
         "system": platform.system(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "versions": versions,
-        "grammar_sha256": grammar_sha256("functiongemma"),
+        "versions": versions(packages),
     }
 
 

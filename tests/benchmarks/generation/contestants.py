@@ -7,7 +7,6 @@ tokens that the tuned model's generation config names.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -62,7 +61,8 @@ class Contestant(NamedTuple):
 
 def fcbench(job: Job, **options: Any) -> Answering:
     from fcbench.backends import ModelOptions, open_model
-    from fcbench.types import Case, Decoding, Request
+    from fcbench.types import Decoding
+    from tests.backends.generated import as_requests
 
     if job.batch is not None:
         options["batch_size"] = job.batch
@@ -70,22 +70,13 @@ def fcbench(job: Job, **options: Any) -> Answering:
     decoding = Decoding(max_new_tokens=job.limit, stops=STOP_TOKENS)
 
     def answer(prompts: Sequence[str]) -> list[Answer]:
-        requests = [
-            Request(Case(str(i), [], [], []), p, hashlib.sha256(p.encode()).hexdigest())
-            for i, p in enumerate(prompts)
-        ]
-        samples = {int(s.case_id): s for s in samples_of(backend, requests, decoding)}
+        samples = {int(s.case_id): s for s in backend.answer(as_requests(prompts), decoding)}
         faults = {s.error for s in samples.values() if s.error is not None}
         if faults:
             raise RuntimeError(f"fcbench: {'; '.join(sorted(faults))}")
         return [Answer(samples[i].text, samples[i].output_tokens) for i in range(len(prompts))]
 
     return answer
-
-
-def samples_of(backend: Any, requests: Any, decoding: Any) -> list[Any]:
-    """Return fcbench's samples of the requests, in any order."""
-    return list(backend.answer(requests, decoding))
 
 
 def fcbench_without_prefixes(job: Job) -> Answering:

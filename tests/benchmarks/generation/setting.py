@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import platform
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +10,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from tests.benchmarks.generation.contestants import Job
-from tests.benchmarks.machine import processor
+from tests.benchmarks.machine import system
 
 PACKAGES = (
     "fcbench",
@@ -63,24 +60,10 @@ class Setting(Struct, frozen=True, dict=True):
         """Return what the figures depend on, and nothing that names a machine or a folder."""
         return {
             "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-            "cpus": os.cpu_count(),
-            "processor": processor(),
-            "system": platform.system(),
-            "python": f"{platform.python_implementation()} {platform.python_version()}",
-            "versions": versions(),
+            **system(PACKAGES),
             "model": Path(self.model).name,
             "dtype": self.dtype,
             "limit": self.limit,
             "cases": self.n_cases,
             "rounds": self.n_rounds,
         }
-
-
-def versions() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
