@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -19,7 +18,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from fcbench.backends.transformers._attention import CAUSAL, attention
+from fcbench.backends.transformers._attention import HIDDEN, attention, wide_attention
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
 NAME = "fcbench_packed"
 NARROW = 8
 """New tokens up to which a sequence's are attended to together with those of the others."""
-BLOCK = 256
-"""Tokens that look at what is before them at a time, where many are new and a window ends."""
+BLOCK = 128
+"""Tokens of one sequence that look at what is before them at a time: what is after it is hidden."""
 
 
 class _Layer(NamedTuple):
@@ -63,13 +62,10 @@ class _View(NamedTuple):
     """What tokens see of a prefix: its keys from `low` on, as `mask` (n * G, T) has it.
 
     None for a mask is that all is seen.
-
-    `blind` (n,) are the tokens that see nothing of it, None for no token.
     """
 
     low: int
     mask: torch.Tensor | None = None
-    blind: torch.Tensor | None = None
 
 
 class Step:
@@ -214,63 +210,47 @@ class Step:
     # Many new tokens of one sequence
 
     def _see_wide(self, layer: _Layer, wide: _Wide) -> None:
-        begun, n, window = wide.held.length, wide.last - wide.first, layer.window
+        begun, n = wide.held.length, wide.last - wide.first
         if begun:
             keys, values = (kept[:, : begun + n] for kept in _kept_of(layer, wide.held))
         else:
             keys, values = (new[:, wide.first : wide.last] for new in layer.new)
-        # (Hkv, G, n, D): query heads that share keys, as heads of one batch row.
-        grouped = torch.unflatten(
-            layer.queries[wide.first : wide.last].transpose(0, 1), 0, (len(keys), -1)
-        )
-        # As far as no window ends, PyTorch's kernel knows by itself what is hidden, and skips it.
-        n_plain = 0 if begun else n if window is None else min(n, window)
-        ends = [*([n_plain] if n_plain else []), *range(n_plain + BLOCK, n, BLOCK), n]
-        for first, last in pairwise([0, *dict.fromkeys(ends)]):
-            low = 0 if window is None else max(0, begun + first - window + 1)
-            mask: Any = (
-                CAUSAL
-                if last <= n_plain
-                else self._wide_mask(begun + first, begun + last, low, window)
-            )
-            # Keys without a copy for each query head.
-            spread_keys, spread_values = (
-                kept[:, None, low : begun + last].expand(-1, grouped.shape[1], -1, -1)
-                for kept in (keys, values)
-            )
-            seen, sums = attention(
-                grouped[:, :, first:last], spread_keys, spread_values, mask, layer.scale
-            )
+        for first in range(0, n, BLOCK):
+            last = min(n, first + BLOCK)
+            low = 0 if layer.window is None else max(0, begun + first - layer.window + 1)
             here = slice(wide.first + first, wide.first + last)
-            layer.seen[here] = seen.flatten(0, 1).transpose(0, 1)
-            layer.sums[here] = sums.flatten(0, 1).transpose(0, 1)
+            table = _by_key_head(layer.queries[here], len(keys))
+            high = begun + last
+            mask = self._wide_mask(begun + first, high, low, layer.window, table.shape[2])
+            seen, sums = wide_attention(
+                table.flatten(1, 2), keys[:, low:high], values[:, low:high], mask, layer.scale
+            )
+            layer.seen[here] = _by_token(seen, table.shape[1:3])
+            layer.sums[here] = _by_token(sums, table.shape[1:3])
 
-    def _wide_mask(self, first: int, last: int, low: int, window: int | None) -> torch.Tensor:
-        """Return the mask (1, 1, last - first, last - low) of tokens on those of their sequence."""
-        name = (first, last, low, window)
+    def _wide_mask(
+        self, first: int, last: int, low: int, window: int | None, n_grouped: int
+    ) -> torch.Tensor:
+        """Return the mask ((last - first) * G, last - low) of tokens on those of their sequence."""
+        name = (first, last, low, window, n_grouped)
         if name not in self._masks:
             query = torch.arange(first, last, device=self._device)
-            self._masks[name] = self._mask(query, low, last, window)[None, None]
+            mask = self._mask(query, low, last, window).repeat_interleave(n_grouped, 0)
+            self._masks[name] = mask
         return self._masks[name]
 
     # What is shared
 
     def _see_prefix(self, layer: _Layer, prefix: Held, places: torch.Tensor | None) -> None:
         """Join what tokens see of a prefix with what they have seen."""
-        n_kv = len(layer.new[0])
         queries = layer.queries if places is None else layer.queries[places]
-        table = torch.unflatten(queries, 1, (n_kv, -1)).transpose(0, 1)  # (Hkv, n, G, D)
+        table = _by_key_head(queries, len(layer.new[0]))
         view = self._view(prefix, places, layer.window, table.shape[2])
         if view.low >= prefix.capacity:
             return
-        keys, values = (kept[None, :, view.low :] for kept in prefix.layers[layer.number])
-        seen, sums = attention(table.flatten(1, 2)[None], keys, values, view.mask, layer.scale)
-        seen, sums = (
-            torch.unflatten(found[0], 1, table.shape[1:3]).transpose(0, 1).flatten(1, 2)
-            for found in (seen, sums)
-        )
-        if view.blind is not None:
-            sums = sums.masked_fill(view.blind[:, None], -torch.inf)
+        keys, values = (kept[:, view.low :] for kept in prefix.layers[layer.number])
+        found = wide_attention(table.flatten(1, 2), keys, values, view.mask, layer.scale)
+        seen, sums = (_by_token(part, table.shape[1:3]) for part in found)
         here: Any = slice(None) if places is None else places
         before, sums_before = layer.seen[here], layer.sums[here]
         share = torch.sigmoid(sums - sums_before)[..., None]
@@ -286,14 +266,12 @@ class Step:
         if name not in self._views:
             positions = self._position_of if places is None else self._position_of[places]
             first_seen = positions - prefix.start - window + 1  # (n,) in the prefix
-            low, high = max(0, int(first_seen.min())), int(first_seen.max())
-            view = _View(low)
-            if high > 0 and low < prefix.capacity:
+            low = max(0, int(first_seen.min()))
+            mask = None
+            if int(first_seen.max()) > 0 and low < prefix.capacity:
                 mask = self._mask(first_seen + window - 1, low, prefix.capacity, window)
                 mask = mask.repeat_interleave(n_grouped, 0)
-                is_blind = first_seen >= prefix.capacity
-                view = _View(low, mask, is_blind if high >= prefix.capacity else None)
-            self._views[name] = view
+            self._views[name] = _View(low, mask)
         return self._views[name]
 
     def _mask(self, queries: torch.Tensor, low: int, high: int, window: int | None) -> torch.Tensor:
@@ -303,7 +281,17 @@ class Step:
         hidden = keys > queries
         if window is not None:
             hidden |= keys <= queries - window
-        return torch.zeros_like(hidden, dtype=self._dtype).masked_fill_(hidden, -torch.inf)
+        return torch.zeros_like(hidden, dtype=self._dtype).masked_fill_(hidden, HIDDEN)
+
+
+def _by_key_head(queries: torch.Tensor, n_key_heads: int) -> torch.Tensor:
+    """Return queries (n, Hq, D) as (Hkv, n, G, D): those that share keys beside each other."""
+    return torch.unflatten(queries, 1, (n_key_heads, -1)).transpose(0, 1)
+
+
+def _by_token(found: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """Return what was found for (Hkv, n * G) queries, `shape` being (n, G), as (n, Hq)."""
+    return torch.unflatten(found, 1, shape).transpose(0, 1).flatten(1, 2)
 
 
 def _kept_of(layer: _Layer, held: Held) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from fcbench.backends.transformers._choose import Few
+from fcbench.backends.transformers._fused import Fused
 from fcbench.backends.transformers._kept import Held, Pool, Work, after
 from fcbench.backends.transformers._packed import NAME, Step, stepping
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 # How far the logits of the same tokens may be apart in two ways of computing them, as a share of
 # the largest of them. Attention to the wrong tokens is off by about the whole of it.
@@ -21,11 +22,20 @@ LENGTH_DEPENDENT = ("dynamic", "longrope")
 
 
 class Outlook:
-    """What a model says comes next, at R places: their hidden states (R, H), or logits (R, V)."""
+    """What a model says comes next, at R places: their hidden states (R, H), or logits (R, V).
 
-    def __init__(self, states: torch.Tensor, head: torch.nn.Module | None) -> None:
+    `head` is the output layer that takes hidden states, `project` a faster way to compute it.
+    """
+
+    def __init__(
+        self,
+        states: torch.Tensor,
+        head: torch.nn.Module | None = None,
+        project: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    ) -> None:
         self._states = states
         self._head = head
+        self._project = project or head
 
     @property
     def dtype(self) -> torch.dtype:
@@ -37,10 +47,7 @@ class Outlook:
         states = self._states
         if len(rows) != len(states) or list(rows) != list(range(len(states))):
             states = states[list(rows)]
-        if self._head is None:
-            return states
-        logits: torch.Tensor = self._head(states)
-        return logits
+        return states if self._project is None else self._project(states)
 
     def few(self, ids: torch.Tensor) -> Few | None:
         """Return tokens (n,) ascending as ones that logits_of takes; None if they need all."""
@@ -105,12 +112,14 @@ class PackedReader:
         self._model = model
         self._head = head
         self._any_mask = torch.empty(1, 1, 1, 1, device=model.device)
+        self._fused = Fused(model)
         self._pool = Pool(1, 1)
         self.bytes_per_token = 0
 
     def reserve(self, n_slots: int, capacity: int) -> None:
         """Forget everything, and make room for n sequences of so many tokens of their own."""
         self._pool = Pool(n_slots, capacity)
+        self._fused.lay_out()
 
     def open(self, above: tuple[Held, ...]) -> Held:
         """Return a new sequence after the prefixes `above`, outermost first."""
@@ -142,14 +151,16 @@ class PackedReader:
             "use_cache": False,
         }
         outputs = torch.tensor(step.outputs, dtype=torch.long, device=device)
-        with stepping(step):
+        with stepping(step), self._fused.on():
             if self._head is None:
                 states = self._model(**inputs, logits_to_keep=outputs).logits[0]
             else:
                 states = self._model.base_model(**inputs).last_hidden_state[0, outputs]
         for held, tokens, _ in work:
             held.length += len(tokens)
-        return Outlook(states, self._head)
+        if self._head is None:
+            return Outlook(states)
+        return Outlook(states, self._head, self._fused.forward_of(self._head))
 
 
 class AloneReader:
@@ -191,7 +202,7 @@ class AloneReader:
         states = [self._read_one(held, tokens) for held, tokens, _ in work]
         asked = [state for state, w in zip(states, work, strict=True) if w.n_out]
         # A step may hold nothing but pieces of long prompts, after which nobody asks.
-        return Outlook(torch.stack(asked) if asked else states[0][:0], None)
+        return Outlook(torch.stack(asked) if asked else states[0][:0])
 
     def _read_one(self, held: Held, tokens: Sequence[int]) -> torch.Tensor:
         """Return the logits (V,) after the last of the tokens."""
