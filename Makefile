@@ -3,8 +3,10 @@
 # make test-model    the tests that need the packaged Gemma 3 270M, or SmolLM2 135M
 # make test-bfcl     our judgement of BFCL's entries beside bfcl-eval's own, which it fetches
 # make bench   outputs judged a second, beside bfcl-eval and plain Lark, into results/benchmarks/;
-#              bench-generation as well
+#              bench-generation and bench-constrained as well
 # make bench-generation    cases answered a second, beside others and the machine's floor
+# make bench-constrained   what holding a model to a grammar costs, into results/benchmarks/
+# make bench-exactness     how often answers are those of model.generate, into results/benchmarks/
 # make coverage    how often the intervals hold the truth, into results/benchmarks/
 # make fuzz    texts that break the parser, looked for during FUZZ_SECONDS
 
@@ -13,7 +15,8 @@ BIN := .venv/bin
 FUZZ_SECONDS ?= 600
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-model test-bfcl bench bench-generation coverage fuzz lint types clean
+.PHONY: demo test test-model test-bfcl bench bench-generation bench-constrained \
+	bench-exactness coverage fuzz lint types clean
 
 demo: .venv/installed-model
 	$(BIN)/python -m fcbench run --model gemma3-270m --prompt chat,raw,bare,raw+3 \
@@ -35,9 +38,16 @@ bench: .venv/installed-bench
 	$(BIN)/python -m tests.benchmarks.adversarial
 	$(BIN)/python -m tests.benchmarks.coverage
 	$(BIN)/python -m tests.benchmarks.generation
+	$(BIN)/python -m tests.benchmarks.constrained
 
 bench-generation: .venv/installed-bench
 	$(BIN)/python -m tests.benchmarks.generation
+
+bench-constrained: .venv/installed-bench
+	$(BIN)/python -m tests.benchmarks.constrained
+
+bench-exactness: .venv/installed-bench .venv/installed-smollm2
+	$(BIN)/python -m tests.benchmarks.exactness
 
 coverage: .venv/installed-test
 	$(BIN)/python -m tests.benchmarks.coverage

@@ -83,6 +83,13 @@ def fcbench_without_prefixes(job: Job) -> Answering:
     return fcbench(job, prefix_memory=0)
 
 
+def fcbench_without_drafts(job: Job) -> Answering:
+    from fcbench.backends.transformers import _decode
+
+    _decode.DRAFTING = 0
+    return fcbench(job)
+
+
 # transformers
 
 
@@ -260,6 +267,7 @@ def gguf(job: Job) -> Path:
 CONTESTANTS = {
     "fcbench": Contestant("fcbench", fcbench),
     "fcbench-no-prefixes": Contestant("fcbench, no prefix kept", fcbench_without_prefixes),
+    "fcbench-no-drafts": Contestant("fcbench, no drafts", fcbench_without_drafts),
     "generate-one": Contestant("(a) model.generate, one at a time", generate_one),
     "generate": Contestant("(b) model.generate, padded batches", generate, start=8),
     "lm-eval": Contestant("(c) lm-eval, hf", lm_eval, "lm_eval", start=8),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 CASES = (25, 50, 100, 200, 400)
 TOOLS, TOOLS_CASES = (7, 14, 28, 70), 16
 BATCHES, BATCHES_CASES = (1, 2, 4, 8, 16, 32), 32
+UNDRAFTED = (1, 2, 4)
 
 
 def growth(setting: Setting) -> list[dict[str, Any]]:
@@ -21,13 +22,17 @@ def growth(setting: Setting) -> list[dict[str, Any]]:
     rows = []
     for set_name in setting.sets:
         asked = [
-            *(("cases", n, n, None, None) for n in CASES),
-            *(("tools", n, TOOLS_CASES, n, None) for n in TOOLS),
-            *(("batch", n, BATCHES_CASES, None, n) for n in BATCHES),
+            *(("cases", n, n, None, None, "fcbench") for n in CASES),
+            *(("tools", n, TOOLS_CASES, n, None, "fcbench") for n in TOOLS),
+            *(("batch", n, BATCHES_CASES, None, n, "fcbench") for n in BATCHES),
+            *(
+                ("batch without drafts", n, BATCHES_CASES, None, n, "fcbench-no-drafts")
+                for n in UNDRAFTED
+            ),
         ]
-        for what, size, n_cases, n_tools, batch in asked:
+        for what, size, n_cases, n_tools, batch, contestant in asked:
             prompts = prompt_set(set_name, n_cases, n_tools)
-            run = answered("fcbench", setting.job(batch), prompts)
+            run = answered(contestant, setting.job(batch), prompts)
             say(f"{set_name}, {size} {what}: {run['seconds']:.1f} s")
             rows.append(
                 {
