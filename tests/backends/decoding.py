@@ -56,6 +56,8 @@ class StandIn:
     part of the work. `steps` are the tokens read in each step that did not fail.
     """
 
+    next_token = staticmethod(next_token)
+
     can_share = True
     bytes_per_token = 1
 
@@ -66,7 +68,7 @@ class StandIn:
         self._open: set[Held] = set()
         self._n_slots = self._capacity = 0
         self._prefixes: WeakSet[Watched] = WeakSet()
-        self.n_tried = 0
+        self.n_tried = self.n_stopped = 0
         self.steps: list[list[int]] = []
         self.reserved: list[int] = []
         self.peak_prefix_bytes = 0
@@ -74,6 +76,13 @@ class StandIn:
     @property
     def n_read(self) -> int:
         return sum(map(sum, self.steps))
+
+    def start(self) -> None:
+        assert not self._open
+
+    def stop(self) -> None:
+        self._open.clear()
+        self.n_stopped += 1
 
     def reserve(self, n_slots: int, capacity: int) -> None:
         self._open.clear()
@@ -108,7 +117,7 @@ class StandIn:
             if fails and i == len(work) // 2:
                 raise RuntimeError("can't allocate memory")
             assert tokens
-            assert n_out in (0, 1)
+            assert n_out <= len(tokens)
             own = held.text
             own += tokens
             if held in self._open:
@@ -118,10 +127,10 @@ class StandIn:
                 assert not n_out
             assert all(len(prefix.text) == prefix.capacity for prefix in held.above)
             held.length += len(tokens)
-            if n_out:
-                text = [token for each in (*held.above, held) for token in each.text]
+            text = [token for each in (*held.above, held) for token in each.text]
+            for n_after in reversed(range(n_out)):
                 logits.append(torch.zeros(N_TOKENS))
-                logits[-1][next_token(text)] = 1
+                logits[-1][self.next_token(text[: len(text) - n_after])] = 1
         self.steps.append([len(tokens) for _, tokens, _ in work])
         n_held = sum(prefix.length for prefix in self._prefixes)
         self.peak_prefix_bytes = max(self.peak_prefix_bytes, n_held)

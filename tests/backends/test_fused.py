@@ -111,6 +111,38 @@ def test_a_gated_layer_that_does_more_stays_the_models():
     assert_close(logits_of(model, fused), logits_of(model))
 
 
+def test_a_gated_layer_that_cuts_off_large_numbers_stays_the_models():
+    model = model_of()
+    layer = model.model.layers[0].mlp
+
+    def forward(self, x):
+        return self.down_proj(self.act_fn(self.gate_proj(x)).clamp(max=40) * self.up_proj(x))
+
+    layer.__class__ = type("Cut", (type(layer),), {"forward": forward})
+    assert layer not in Fused(model)._gated
+
+
+def test_what_cannot_be_laid_out_is_left_to_the_model_and_said(monkeypatch, caplog):
+    model = model_of()
+    fused = Fused(model)
+
+    def fails(_weight):
+        raise RuntimeError("can't allocate memory")
+
+    monkeypatch.setattr(_fused, "_laid_out", fails)
+    fused.lay_out()
+    assert "not laid out for faster products: can't allocate memory" in caplog.text
+    assert_close(logits_of(model, fused), logits_of(model))
+
+
+def test_copies_are_let_go_of():
+    model = model_of()
+    fused = Fused(model)
+    fused.lay_out()
+    fused.let_go()
+    assert fused.forward_of(model.lm_head) is model.lm_head
+
+
 def test_a_layer_with_a_hook_keeps_it():
     model = model_of()
     seen = []

@@ -431,6 +431,39 @@ class Counting:
         return getattr(self._reader, name)
 
 
+class Repeating(StandIn):
+    """Finds likeliest what stood four tokens before, but for every seventh token."""
+
+    @staticmethod
+    def next_token(text):
+        return 4 + text[-4] % 30 if len(text) % 7 else 2 + len(text) % 31
+
+
+@given(
+    st.lists(
+        st.lists(st.integers(2, N_TOKENS - 1), min_size=4, max_size=30), min_size=1, max_size=4
+    ),
+    st.integers(4, 20),
+)
+def test_a_draft_is_read_whole_or_not_at_all_where_a_step_has_little_room(prompts, step_tokens):
+    jobs = [Job(prompt, Free([STOP], Likeliest()), 20) for prompt in prompts]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_decode, "STEP_TOKENS", step_tokens)
+        drafted = Repeating()
+        found = outcome(written(drafted, jobs))
+        patch.setattr(_decode, "DRAFTING", 0)
+        assert found == outcome(written(Repeating(), jobs))
+
+
+def test_a_run_that_is_left_half_way_lets_go_of_all():
+    reader = StandIn()
+    answers = Loop(reader, [Job([3, 4], Forcing(), 2), Job([5, 6], Forcing(), 9)], 1, 0).run()
+    next(answers)
+    assert reader.n_stopped == 0
+    answers.close()
+    assert reader.n_stopped == 1
+
+
 @pytest.mark.parametrize("temperature", [0.0, 0.2])
 def test_drafts_change_no_answer_and_save_passes(tiny_model, monkeypatch, temperature):
     decoding = Decoding(max_new_tokens=60, temperature=temperature)

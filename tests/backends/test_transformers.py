@@ -15,7 +15,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 import fcbench
 from fcbench.backends import ModelOptions, check_model, open_model
-from fcbench.backends.transformers import stop_ids
+from fcbench.backends.transformers import _read, stop_ids
+from fcbench.backends.transformers._read import AloneReader, PackedReader, reader_for
 from fcbench.errors import ModelError, UsageError
 from fcbench.formats.functiongemma import STOP_TOKENS
 from fcbench.types import Decoding
@@ -195,6 +196,27 @@ def test_float16_is_refused_for_gemma_3_with_the_reason_before_and_at_loading(ti
         max_new_tokens=2,
     )
     assert made.manifest["model"]["dtype"] == "float16"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_all_sequences_are_read_in_one_row_whatever_the_dtype(tiny_model, dtype):
+    backend = open_model(str(tiny_model), ModelOptions(dtype=dtype, allow_float16=True))
+    assert isinstance(backend._reader, PackedReader)
+
+
+def test_a_prompt_without_a_token_is_an_error_of_its_case(tiny_model):
+    backend = open_model(str(tiny_model), FLOAT32)
+    fine, empty = answers(backend, ("<bos>fine", ""), Decoding(max_new_tokens=5))
+    assert (fine.error, empty.error) == (None, "the prompt holds no token")
+
+
+def test_a_model_with_a_layer_of_an_unknown_kind_is_read_one_sequence_at_a_time(
+    tiny_model, monkeypatch
+):
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    assert isinstance(reader_for(model), PackedReader)
+    monkeypatch.setattr(_read, "LAYERS", {"full_attention"})
+    assert isinstance(reader_for(model), AloneReader)
 
 
 # Adapters

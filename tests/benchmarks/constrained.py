@@ -52,13 +52,13 @@ CONSTRAINED = (
 )
 GOAL = 1.05
 OWN = "own"
-BATCHES = ("1", "16", OWN)
+BATCHES = ("1", OWN)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--cases", type=int, default=32)
-    parser.add_argument("--alone", type=int, default=6, help="cases where one is answered a time")
+    parser.add_argument("--cases", type=int, default=24)
+    parser.add_argument("--alone", type=int, default=4, help="cases where one is answered a time")
     parser.add_argument("--batches", nargs="+", default=BATCHES, help="sizes, or the backend's own")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
     parser.add_argument("--rounds", type=int, default=3)

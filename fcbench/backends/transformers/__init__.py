@@ -75,7 +75,9 @@ class TransformersBackend:
         limit = decoding.max_new_tokens
         for request in requests:
             n_tokens, most = len(self._encode(request)), self._loaded.context_length
-            if n_tokens + limit > most:
+            if not n_tokens:
+                yield self._failure(request, "the prompt holds no token")
+            elif n_tokens + limit > most:
                 what = f"{n_tokens} prompt tokens and {limit} new ones exceed the model's context"
                 yield self._failure(request, f"{what} of {most}")
             else:

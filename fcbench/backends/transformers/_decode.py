@@ -162,8 +162,12 @@ class Loop:
     @torch.inference_mode()
     def run(self) -> Iterator[tuple[int, Written]]:
         """Yield each job's index and what was written, as soon as it is finished."""
-        with ThreadPoolExecutor(1) as beside:
-            yield from self._run(beside)
+        self._reader.start()
+        try:
+            with ThreadPoolExecutor(1) as beside:
+                yield from self._run(beside)
+        finally:
+            self._reader.stop()
 
     def _run(self, beside: ThreadPoolExecutor) -> Iterator[tuple[int, Written]]:
         looked: Future[None] | None = None
@@ -175,8 +179,9 @@ class Loop:
                 outlook = self._reader.read(work) if work else None
                 asking = [row for row in self._active if row.held and not row.unread]
                 places = [row for row in asking for _ in range(1 + len(row.draft))]
-                if looked is not None:
-                    looked.result()
+                pending, looked = looked, None
+                if pending is not None:
+                    pending.result()
                 views = [] if outlook is None else _views(places, outlook)
             # Whatever goes wrong in a model's own code, for want of memory or for the tokens of one
             # sequence, is tried again with fewer; alone it is an error of that sequence.
@@ -198,7 +203,14 @@ class Loop:
         room = self._step_tokens
         is_drafting = self._reader.can_share and len(self._active) <= min(DRAFTING, self.n_slots)
         for row in self._active:
-            if is_drafting and row.written and len(row.unread) == 1 and row.job.choose.wants_drafts:
+            # A draft is read whole: its places are asked for in the step that reads it.
+            if (
+                is_drafting
+                and room > DRAFTED
+                and row.written
+                and len(row.unread) == 1
+                and row.job.choose.wants_drafts
+            ):
                 row.guess()
             if row.held is not None:
                 room -= _read_some(work, row, row.held, max(1, room))

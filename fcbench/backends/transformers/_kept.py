@@ -68,7 +68,8 @@ class Pool:
         """Return a layer's keys and values, made where they are missing to take ones like these."""
         if index not in self._layers:
             shape = (self.n_slots, key.shape[1], self.capacity)
-            # Zeros, not empty: what is masked is multiplied by 0, and 0 times NaN is NaN.
+            # Zeros, not empty: what is masked is multiplied by 0, and 0 times NaN is NaN. For that
+            # reason a slot that is let go of is emptied too.
             self._layers[index] = (
                 key.new_zeros(*shape, key.shape[-1]),
                 value.new_zeros(*shape, value.shape[-1]),
@@ -84,10 +85,12 @@ class Pool:
         """Free a sequence's slot; the last sequence moves there."""
         free = self._held.index(held)
         last = self._held.pop()
+        for kept in (kept for layer in self._layers.values() for kept in layer):
+            if last is not held:
+                kept[free, :, : last.length] = kept[last.slot, :, : last.length]
+                kept[free, :, last.length :] = 0
+            kept[len(self._held)] = 0
         if last is not held:
-            for keys, values in self._layers.values():
-                for kept in (keys, values):
-                    kept[free, :, : last.length] = kept[last.slot, :, : last.length]
             self._held[free] = last
             last.slot = free
         held.slot = None

@@ -18,7 +18,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from fcbench.backends.transformers._attention import HIDDEN, attention, wide_attention
+from fcbench.backends.transformers._attention import attention, hidden, wide_attention
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,7 +59,7 @@ class _Wide(NamedTuple):
 
 
 class _View(NamedTuple):
-    """What tokens see of a prefix: its keys from `low` on, as `mask` (n * G, T) has it.
+    """What tokens see of a prefix: its keys from `low` on, as `mask` (n, T) has it.
 
     None for a mask is that all is seen.
     """
@@ -102,7 +102,7 @@ class Step:
             self._lay_out_narrow(narrow)
         self._above = self._lay_out_above(row)
         self._masks: dict[Any, torch.Tensor] = {}
-        self._views: dict[tuple[Held, int, int], _View] = {}
+        self._views: dict[tuple[Held, int], _View] = {}
 
     def _ints(self, values: Sequence[int]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.long, device=self._device)
@@ -202,7 +202,9 @@ class Step:
         if name not in self._masks:
             last = torch.zeros(self._n_slots * self._width, dtype=torch.long, device=self._device)
             last[self._places] = self._offsets
-            mask = self._mask(last, low, self._n_keys, window).repeat_interleave(n_grouped, 0)
+            mask = self._mask(last, low, self._n_keys, window, self._dtype).repeat_interleave(
+                n_grouped, 0
+            )
             mask = mask.view(self._n_slots, 1, -1, self._n_keys - low)
             self._masks[name] = mask
         return self._masks[name]
@@ -219,69 +221,70 @@ class Step:
             last = min(n, first + BLOCK)
             low = 0 if layer.window is None else max(0, begun + first - layer.window + 1)
             here = slice(wide.first + first, wide.first + last)
-            table = _by_key_head(layer.queries[here], len(keys))
             high = begun + last
-            mask = self._wide_mask(begun + first, high, low, layer.window, table.shape[2])
-            seen, sums = wide_attention(
-                table.flatten(1, 2), keys[:, low:high], values[:, low:high], mask, layer.scale
+            found = wide_attention(
+                _by_key_head(layer.queries[here], len(keys)),
+                keys[:, low:high],
+                values[:, low:high],
+                self._wide_mask(begun + first, high, low, layer.window),
+                layer.scale,
             )
-            layer.seen[here] = _by_token(seen, table.shape[1:3])
-            layer.sums[here] = _by_token(sums, table.shape[1:3])
+            layer.seen[here], layer.sums[here] = map(_by_token, found)
 
-    def _wide_mask(
-        self, first: int, last: int, low: int, window: int | None, n_grouped: int
-    ) -> torch.Tensor:
-        """Return the mask ((last - first) * G, last - low) of tokens on those of their sequence."""
-        name = (first, last, low, window, n_grouped)
+    def _wide_mask(self, first: int, last: int, low: int, window: int | None) -> torch.Tensor:
+        """Return the mask of tokens first to last on the last keys of their sequence."""
+        # Where no window ends, all that is before them is seen by all of them.
+        if window is None or last <= window:
+            first, last, low, window = 0, last - first, 0, None
+        name = (first, last, low, window)
         if name not in self._masks:
             query = torch.arange(first, last, device=self._device)
-            mask = self._mask(query, low, last, window).repeat_interleave(n_grouped, 0)
-            self._masks[name] = mask
+            self._masks[name] = self._mask(query, low, last, window, torch.float32)
         return self._masks[name]
 
     # What is shared
 
     def _see_prefix(self, layer: _Layer, prefix: Held, places: torch.Tensor | None) -> None:
         """Join what tokens see of a prefix with what they have seen."""
-        queries = layer.queries if places is None else layer.queries[places]
-        table = _by_key_head(queries, len(layer.new[0]))
-        view = self._view(prefix, places, layer.window, table.shape[2])
+        view = self._view(prefix, places, layer.window)
         if view.low >= prefix.capacity:
             return
+        queries = layer.queries if places is None else layer.queries[places]
         keys, values = (kept[:, view.low :] for kept in prefix.layers[layer.number])
-        found = wide_attention(table.flatten(1, 2), keys, values, view.mask, layer.scale)
-        seen, sums = (_by_token(part, table.shape[1:3]) for part in found)
+        table = _by_key_head(queries, len(keys))
+        found = wide_attention(table, keys, values, view.mask, layer.scale)
+        seen, sums = map(_by_token, found)
         here: Any = slice(None) if places is None else places
         before, sums_before = layer.seen[here], layer.sums[here]
         share = torch.sigmoid(sums - sums_before)[..., None]
         layer.seen[here] = torch.lerp(before.float(), seen.float(), share).to(before.dtype)
         layer.sums[here] = torch.logaddexp(sums_before, sums)
 
-    def _view(
-        self, prefix: Held, places: torch.Tensor | None, window: int | None, n_grouped: int
-    ) -> _View:
+    def _view(self, prefix: Held, places: torch.Tensor | None, window: int | None) -> _View:
         if window is None:
             return _View(0)
-        name = (prefix, window, n_grouped)
+        name = (prefix, window)
         if name not in self._views:
             positions = self._position_of if places is None else self._position_of[places]
             first_seen = positions - prefix.start - window + 1  # (n,) in the prefix
             low = max(0, int(first_seen.min()))
             mask = None
             if int(first_seen.max()) > 0 and low < prefix.capacity:
-                mask = self._mask(first_seen + window - 1, low, prefix.capacity, window)
-                mask = mask.repeat_interleave(n_grouped, 0)
+                last_seen = first_seen + window - 1
+                mask = self._mask(last_seen, low, prefix.capacity, window, torch.float32)
             self._views[name] = _View(low, mask)
         return self._views[name]
 
-    def _mask(self, queries: torch.Tensor, low: int, high: int, window: int | None) -> torch.Tensor:
+    def _mask(
+        self, queries: torch.Tensor, low: int, high: int, window: int | None, dtype: torch.dtype
+    ) -> torch.Tensor:
         """Return the mask (n, high - low) of tokens at `queries` (n,) on keys low to high."""
         queries = queries[:, None]
         keys = torch.arange(low, high, device=self._device)
-        hidden = keys > queries
+        is_hidden = keys > queries
         if window is not None:
-            hidden |= keys <= queries - window
-        return torch.zeros_like(hidden, dtype=self._dtype).masked_fill_(hidden, HIDDEN)
+            is_hidden |= keys <= queries - window
+        return torch.zeros_like(is_hidden, dtype=dtype).masked_fill_(is_hidden, hidden(dtype))
 
 
 def _by_key_head(queries: torch.Tensor, n_key_heads: int) -> torch.Tensor:
@@ -289,9 +292,9 @@ def _by_key_head(queries: torch.Tensor, n_key_heads: int) -> torch.Tensor:
     return torch.unflatten(queries, 1, (n_key_heads, -1)).transpose(0, 1)
 
 
-def _by_token(found: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-    """Return what was found for (Hkv, n * G) queries, `shape` being (n, G), as (n, Hq)."""
-    return torch.unflatten(found, 1, shape).transpose(0, 1).flatten(1, 2)
+def _by_token(found: torch.Tensor) -> torch.Tensor:
+    """Return what was found (Hkv, n, G, …) for each token's heads, (n, Hq, …)."""
+    return found.transpose(0, 1).flatten(1, 2)
 
 
 def _kept_of(layer: _Layer, held: Held) -> tuple[torch.Tensor, torch.Tensor]:

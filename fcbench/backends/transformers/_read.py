@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
 from fcbench.backends.transformers._choose import Few
-from fcbench.backends.transformers._fused import Fused
+from fcbench.backends.transformers._fused import Fused, does_no_more
 from fcbench.backends.transformers._kept import Held, Pool, Work, after
 from fcbench.backends.transformers._packed import NAME, Step, stepping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+log = logging.getLogger("fcbench")
+
 # How far the logits of the same tokens may be apart in two ways of computing them, as a share of
 # the largest of them. Attention to the wrong tokens is off by about the whole of it.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.03}
 # Rotary embeddings that depend on how long the whole text is, which a row of many is not.
 LENGTH_DEPENDENT = ("dynamic", "longrope")
+# Layers whose attention says by itself what it sees. Others say it in a mask, which is not read
+# here, and only in texts that are longer than those which are tried.
+LAYERS = {"full_attention", "sliding_attention"}
 
 
 class Outlook:
@@ -51,8 +57,8 @@ class Outlook:
 
     def few(self, ids: torch.Tensor) -> Few | None:
         """Return tokens (n,) ascending as ones that logits_of takes; None if they need all."""
-        # An adapter's layer, a quantised one and whatever else does more are classes of their own.
-        if type(self._head) is not torch.nn.Linear or self._head._forward_hooks:  # noqa: SLF001
+        # Layers that do more are classes of their own, as an adapter's are.
+        if type(self._head) is not torch.nn.Linear or not does_no_more(self._head):
             return None
         n_all = self._head.out_features
         return Few(ids, n_all) if ids[-1] < n_all else None
@@ -76,6 +82,12 @@ class Reader(Protocol):
 
     can_share: bool
     bytes_per_token: int
+
+    def start(self) -> None:
+        """Take the model's weights as they are now: a run begins."""
+
+    def stop(self) -> None:
+        """Let go of all that is kept."""
 
     def reserve(self, n_slots: int, capacity: int) -> None:
         """Forget everything, and make room for n sequences of so many tokens of their own."""
@@ -116,10 +128,18 @@ class PackedReader:
         self._pool = Pool(1, 1)
         self.bytes_per_token = 0
 
+    def start(self) -> None:
+        """Take the model's weights as they are now: a run begins."""
+        self._fused.lay_out()
+
+    def stop(self) -> None:
+        """Let go of all that is kept."""
+        self._fused.let_go()
+        self._pool = Pool(1, 1)
+
     def reserve(self, n_slots: int, capacity: int) -> None:
         """Forget everything, and make room for n sequences of so many tokens of their own."""
         self._pool = Pool(n_slots, capacity)
-        self._fused.lay_out()
 
     def open(self, above: tuple[Held, ...]) -> Held:
         """Return a new sequence after the prefixes `above`, outermost first."""
@@ -172,6 +192,13 @@ class AloneReader:
     def __init__(self, model: Any) -> None:
         self._model = model
         self._caches: dict[Held, dict[str, Any]] = {}
+
+    def start(self) -> None:
+        """Do nothing: the model itself is asked."""
+
+    def stop(self) -> None:
+        """Let go of all that is kept."""
+        self._caches.clear()
 
     def reserve(self, n_slots: int, capacity: int) -> None:
         """Forget everything."""
@@ -229,8 +256,10 @@ def reader_for(model: Any) -> Reader:
     expected = torch.stack(
         [inner(torch.tensor([t], device=inner.device)).logits[0, -1] for t in texts]
     )
-    rope = getattr(inner.config.get_text_config(), "rope_parameters", None) or {}
-    if rope.get("rope_type") not in LENGTH_DEPENDENT:
+    config = inner.config.get_text_config()
+    rope = getattr(config, "rope_parameters", None) or {}
+    kinds = set(getattr(config, "layer_types", None) or LAYERS)
+    if rope.get("rope_type") not in LENGTH_DEPENDENT and kinds <= LAYERS:
         for head in (inner.get_output_embeddings(), None):
             packed = _tried(inner, head, texts, expected)
             if packed is not None:
@@ -248,7 +277,8 @@ def _tried(
         reader = PackedReader(model, head)
         found = _logits_of(reader, texts)
     # The boundary to code of any model: what cannot take a row of tokens fails in its own way.
-    except Exception:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001
+        log.debug("a row of tokens is not for this model: %s: %s", type(error).__name__, error)
         found = None
     if found is not None and _is_close(found, expected):
         return reader
@@ -259,6 +289,7 @@ def _tried(
 def _logits_of(reader: PackedReader, texts: Sequence[Sequence[int]]) -> torch.Tensor:
     """Return the logits (2, V) after two texts that begin alike, shared prefix and steps tried."""
     first, second = texts
+    reader.start()
     reader.reserve(2, len(first))
     prefix = reader.share((), 3)
     a, b = reader.open((prefix,)), reader.open((prefix,))
@@ -269,7 +300,7 @@ def _logits_of(reader: PackedReader, texts: Sequence[Sequence[int]]) -> torch.Te
     reader.bytes_per_token = (
         sum((k.numel() + v.numel()) * k.element_size() for k, v in kept) // prefix.capacity
     )
-    reader.reserve(1, 1)
+    reader.stop()
     return logits
 
 
