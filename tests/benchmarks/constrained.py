@@ -57,7 +57,7 @@ BATCHES = ("1", OWN)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--cases", type=int, default=24)
+    parser.add_argument("--cases", type=int, default=16)
     parser.add_argument("--alone", type=int, default=4, help="cases where one is answered a time")
     parser.add_argument("--batches", nargs="+", default=BATCHES, help="sizes, or the backend's own")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)

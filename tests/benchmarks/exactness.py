@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=real_models.NAMES)
     parser.add_argument("--dtypes", nargs="+", default=("float32", "bfloat16"))
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=(1, 3, 16))
-    parser.add_argument("--prompts", type=int, default=40)
+    parser.add_argument("--prompts", type=int, default=16)
     parser.add_argument("--max-new-tokens", type=int, default=48)
     parser.add_argument("--folder", type=Path, default=Path("results/benchmarks"))
     args = parser.parse_args()
