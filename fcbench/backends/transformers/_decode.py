@@ -33,7 +33,7 @@ STEP_TOKENS = 1024
 """New tokens that a step reads at most, or a few more: enough for products at full speed."""
 LEAST_STEP_TOKENS = 64
 DRAFTED = 3
-"""Tokens of a draft at most: with 7 a lone sequence is no faster, and four of them are slower."""
+"""Tokens of a draft at most: with 7 a lone sequence is hardly faster, and four are slower."""
 DRAFTING = 4
 """Sequences up to which drafts pay: with 8, their places cost what they save in steps."""
 
