@@ -80,7 +80,7 @@ class Case(Record, frozen=True):
     An argument's value may be {"$any": [v, …]} (any of these, at any depth) and may carry
     "$optional": true (absence is right too). No answer at all means that some call is right and
     nobody said which. `messages` are chat messages up to, and without, the turn that the model has
-    to write.
+    to write. `reply` is what it says where it calls nothing: training writes it, nothing judges it.
     """
 
     id: str
@@ -89,6 +89,7 @@ class Case(Record, frozen=True):
     expected: list[list[Call]]
     ordered: bool = False
     tags: tuple[str, ...] = ()
+    reply: str = ""
 
     @property
     def expects_call(self) -> bool:

@@ -1,8 +1,9 @@
 """Wire text <-> calls. One file a format, one grammar a format.
 
 A format's module has `WIRE` (its tokens), `Builder` (values from a parse), `RENDERER`,
-`STOP_TOKENS`, `render` and `detect`, and perhaps `quick_reader` (calls of most valid turns,
-faster); its strict language is grammars/NAME.lark.
+`STOP_TOKENS`, `END_OF_CALLS`, `END_OF_WORDS`, `render` and `detect`, and perhaps `quick_reader`
+(calls of most valid turns, faster) and `render_by_hand` (what people write who have not seen the
+chat template); its strict language is grammars/NAME.lark.
 """
 
 from __future__ import annotations

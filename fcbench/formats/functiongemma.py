@@ -38,6 +38,9 @@ TRIGGER = "You are a model that can do function calling with the following funct
 STOP_TOKENS = ("<eos>", END_OF_TURN, START_RESPONSE)
 """Generation stops at these. END_CALL is not one of them: it would cut parallel calls."""
 
+END_OF_CALLS, END_OF_WORDS = START_RESPONSE, END_OF_TURN
+"""What ends a turn of calls, and a turn of words: the last token that training writes."""
+
 CONTROL_TOKEN_IDS: Mapping[str, int] = {
     "<pad>": 0,
     "<eos>": 1,
@@ -81,6 +84,20 @@ def render(calls: Sequence[Call]) -> str:
     is not finite, nesting deeper than 64, and values that are not JSON.
     """
     return "".join(RENDERER.each(calls))
+
+
+def render_by_hand(calls: Sequence[Call]) -> str:
+    """Return calls as the original experiment's training text had them, which is malformed.
+
+    Newlines stand around what is between the tokens and between the calls, a blank after each
+    comma, and arguments in the order that they were given.
+    """
+    return "\n".join(f"{START_CALL}\n{_body_by_hand(call)}\n{END_CALL}" for call in calls)
+
+
+def _body_by_hand(call: Call) -> str:
+    pairs = (f"{key}:{RENDERER.value(value)}" for key, value in call.arguments.items())
+    return f"call:{call.name}{{{', '.join(pairs)}}}"
 
 
 # Tools and messages -> prompt

@@ -32,6 +32,9 @@ TRIGGER = ""
 STOP_TOKENS = ("<eos>", END_OF_TURN, START_RESPONSE)
 """Generation stops at these; END_CALL is not one of them: it would cut parallel calls."""
 
+END_OF_CALLS, END_OF_WORDS = START_RESPONSE, END_OF_TURN
+"""What ends a turn of calls, and a turn of words: the last token that training writes."""
+
 CONTROL_TOKENS = (
     *("<pad>", "<eos>", "<bos>", START_OF_TURN, END_OF_TURN, "<|channel>", "<channel|>"),
     *("<|think|>", START_DECLARATION, END_DECLARATION, START_CALL, END_CALL),

@@ -24,6 +24,9 @@ TRIGGER = ""
 
 STOP_TOKENS = ("<|im_end|>", "<|endoftext|>")
 
+END_OF_CALLS, END_OF_WORDS = "<|im_end|>", "<|im_end|>"
+"""What ends a turn of calls, and a turn of words: the last token that training writes."""
+
 WIRE = JsonWire(
     start="<tool_call>",
     end="</tool_call>",

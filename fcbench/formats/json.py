@@ -23,6 +23,9 @@ TRIGGER = ""
 
 STOP_TOKENS = ()
 
+END_OF_CALLS, END_OF_WORDS = "", ""
+"""The format belongs to no model, so that a turn ends as the model's own do."""
+
 WIRE = JsonWire(
     start="",
     end="",

@@ -24,6 +24,9 @@ TRIGGER = ""
 
 STOP_TOKENS = ("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>")
 
+END_OF_CALLS, END_OF_WORDS = "<|eot_id|>", "<|eot_id|>"
+"""What ends a turn of calls, and a turn of words: the last token that training writes."""
+
 MAX_CALLS = 1
 """Calls in one turn."""
 

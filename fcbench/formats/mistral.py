@@ -23,6 +23,9 @@ TRIGGER = ""
 
 STOP_TOKENS = ("</s>",)
 
+END_OF_CALLS, END_OF_WORDS = "</s>", "</s>"
+"""What ends a turn of calls, and a turn of words: the last token that training writes."""
+
 WIRE = JsonWire(
     start="[TOOL_CALLS]",
     end="",

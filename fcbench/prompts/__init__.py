@@ -1,7 +1,8 @@
 """Case -> prompt. One file a mode; a user's own Jinja file is a mode too.
 
 A mode's module has `render(case, examples, style) -> str`; `examples` are solved
-cases to show first.
+cases to show first. It may have `answer(calls, style) -> str`, what a model trained on such prompts
+has to write; without it that is what the format's chat template writes.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from fcbench.errors import SuiteError
 from fcbench.prompts import _file
 from fcbench.prompts._case_text import last_user_text
 from fcbench.prompts._style import Style
+from fcbench.prompts._target import Fault, Target, targets
 from fcbench.types import Request
 
-__all__ = ["Style", "check_file", "few_shot", "requests"]
+__all__ = ["Fault", "Style", "Target", "check_file", "few_shot", "requests", "targets"]
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

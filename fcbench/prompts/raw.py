@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fcbench.prompts._style import Style
-    from fcbench.types import Case, Json
+    from fcbench.types import Call, Case, Json
 
 
 def render(case: Case, examples: Sequence[Case], style: Style) -> str:
@@ -27,6 +27,17 @@ def render(case: Case, examples: Sequence[Case], style: Style) -> str:
         text += wire.render_turn("assistant", wire.render(one_answer(example)))
     text += _conversation(case.messages, style, _context(case))
     return text + str(wire.open_turn("assistant"))
+
+
+def answer(calls: Sequence[Call], style: Style) -> str:
+    """Return the turn of calls that a model trained on such prompts was shown.
+
+    In FunctionGemma's format it is the original experiment's, which the strict grammar refuses.
+    """
+    by_hand = getattr(style.wire, "render_by_hand", None)
+    if by_hand is None:
+        return str(style.wire.render(calls) + style.wire.END_OF_CALLS)
+    return str(by_hand(calls) + style.wire.END_OF_WORDS)
 
 
 def _conversation(messages: Sequence[dict[str, Json]], style: Style, context: str = "") -> str:

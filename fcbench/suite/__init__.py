@@ -56,6 +56,18 @@ def read_training(path: Path, suite: Suite) -> list[Case]:
     return msgspec.structs.replace(suite, training=path).training_cases()
 
 
+def load_training(name_or_path: str | Path) -> list[Case]:
+    """Return the cases to train on: a suite's training file by its name or folder, or a file's.
+
+    A file's rows are read as load_suite reads them, except that where `metadata` tells rows apart
+    those of "train" are taken. SuiteError for what cannot be used, UsageError for an unknown name.
+    """
+    path = Path(name_or_path)
+    if not path.is_file():
+        return load_suite(name_or_path).training_cases()
+    return _some(_rows.read(path, Reading("train")), str(path), "train on")
+
+
 class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
     """What suite.toml may hold."""
 
@@ -241,7 +253,7 @@ def _stem(source: str) -> str:
     return re.sub(r"\.jsonl?$", "", re.split(r"[/\\:]", source)[-1]) or "suite"
 
 
-def _some(cases: list[Case], shown: str) -> list[Case]:
+def _some(cases: list[Case], shown: str, purpose: str = "evaluate") -> list[Case]:
     if not cases:
-        raise SuiteError(f"{shown}: no case to evaluate")
+        raise SuiteError(f"{shown}: no case to {purpose}")
     return cases

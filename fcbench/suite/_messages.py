@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fcbench.suite._lines import Fault, decode_json, json_type, refuse_unknown
 from fcbench.types import Call
@@ -19,14 +19,25 @@ def messages_of(messages: list[Json]) -> list[dict[str, Json]]:
     return [read_message(m, f"$.messages[{i}]") for i, m in enumerate(messages)]
 
 
-def answered(messages: list[Json]) -> tuple[list[dict[str, Json]], list[Call]]:
-    """Return a conversation up to the assistant's last message, and the calls of that one."""
+class Answered(NamedTuple):
+    """A conversation up to the assistant's last message, and that one's calls and words."""
+
+    messages: list[dict[str, Json]]
+    calls: list[Call]
+    reply: str
+
+
+def answered(messages: list[Json]) -> Answered:
+    """Return a conversation with its answer apart. Fault where the assistant does not end it."""
     read = messages_of(messages)
     if not read or read[-1].get("role") != "assistant":
         raise Fault("$.messages", "the last message must be the assistant's expected answer")
     answer = read.pop()
     calls = [c["function"] for c in answer.get("tool_calls", [])]
-    return read, [Call(call["name"], call["arguments"]) for call in calls]
+    reply = answer.get("content", "")
+    if not isinstance(reply, str):
+        raise Fault(f"$.messages[{len(read)}].content", f"expected str, got {json_type(reply)}")
+    return Answered(read, [Call(call["name"], call["arguments"]) for call in calls], reply)
 
 
 def ends_with_answer(messages: Json) -> bool:

@@ -39,13 +39,14 @@ def case(row: dict[str, Json], default_id: str, reading: Reading) -> Case | None
     read: _Row = convert(row, _Row)
     if read.metadata is not None and read.metadata != reading.split:
         return None
-    messages, calls = answered(read.messages)
+    answer = answered(read.messages)
     chosen = reading.ordered if read.ordered is None else read.ordered
     return Case(
         id=read.id or default_id,
-        messages=messages,
+        messages=answer.messages,
         tools=tools_of(read.tools),
-        expected=[calls],
+        expected=[answer.calls],
+        reply=answer.reply,
         # As in Google's own evaluation.
         ordered=True if chosen is None else chosen,
         tags=read.tags,

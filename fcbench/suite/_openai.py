@@ -51,12 +51,13 @@ def case(row: dict[str, Json], default_id: str, reading: Reading) -> Case:
         raise Fault("$.functions", "deprecated by OpenAI", 'write "tools" and "tool_calls" instead')
     read: _Row = convert(row, _Row)
     plain = [_message(message, f"$.messages[{i}]") for i, message in enumerate(read.messages)]
-    messages, calls = answered(plain)
+    answer = answered(plain)
     return Case(
         id=default_id,
-        messages=messages,
+        messages=answer.messages,
         tools=tools_of(read.tools),
-        expected=[calls],
+        expected=[answer.calls],
+        reply=answer.reply,
         ordered=bool(reading.ordered),
     )
 

@@ -38,9 +38,9 @@ def missing(name: str) -> str | None:
 def folder_of(name: str) -> Path:
     """Return the model's folder, made on the first call."""
     if name == GEMMA:
-        from fcbench.backends.transformers._load import _locate
+        from fcbench.backends.transformers import locate
 
-        return Path(_locate(GEMMA))
+        return Path(locate(GEMMA))
     return _prepare_smollm()
 
 

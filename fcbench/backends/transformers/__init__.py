@@ -18,7 +18,7 @@ try:
         UnanswerableError,
     )
     from fcbench.backends.transformers._decode import Job, Loop
-    from fcbench.backends.transformers._load import check, load
+    from fcbench.backends.transformers._load import Loaded, check, dtype_of, load, locate, wrap
     from fcbench.backends.transformers._memory import free_bytes, n_sequences
     from fcbench.backends.transformers._read import reader_for
 except ImportError as error:
@@ -32,9 +32,20 @@ if TYPE_CHECKING:
     from fcbench.backends import ModelOptions
     from fcbench.backends.transformers._choose import Chooser, Pick
     from fcbench.backends.transformers._decode import Written
-    from fcbench.backends.transformers._load import Loaded
     from fcbench.formats.constraint import Constraint
     from fcbench.types import Decoding, Request
+
+__all__ = [
+    "Loaded",
+    "TransformersBackend",
+    "check_model",
+    "dtype_of",
+    "load",
+    "locate",
+    "open_model",
+    "stop_ids",
+    "wrap",
+]
 
 log = logging.getLogger("fcbench")
 

@@ -78,8 +78,8 @@ def load(name: str, options: ModelOptions) -> Loaded:
     does not fit; UsageError for an unknown dtype. An adapter that changes no logit warns.
     """
     check(name, options)
-    dtype = _dtype(options.dtype)
-    folder = _locate(name)
+    dtype = dtype_of(options.dtype)
+    folder = locate(name)
     config = _load_or_explain(name, AutoConfig.from_pretrained, folder)
     _refuse_overflow(name, config.model_type, options)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -121,6 +121,11 @@ def load(name: str, options: ModelOptions) -> Loaded:
         ).hexdigest()
     if options.adapter is not None:
         model, manifest["adapter"] = _apply_adapter(model, tokenizer, options.adapter)
+    return wrap(model, tokenizer, manifest)
+
+
+def wrap(model: Any, tokenizer: Any, manifest: dict[str, Json]) -> Loaded:
+    """Return a model that is already in memory as a loaded one; `manifest` is what runs record."""
     return Loaded(
         model=model,
         tokenizer=tokenizer,
@@ -135,7 +140,7 @@ def load(name: str, options: ModelOptions) -> Loaded:
 
 def check(name: str, options: ModelOptions) -> None:
     """Raise ModelError or UsageError for what is wrong without a model being loaded."""
-    _dtype(options.dtype)
+    dtype_of(options.dtype)
     if options.repeats > 1 and not options.temperature:
         raise UsageError(
             f"{options.repeats} repeats at temperature 0 are one answer, written "
@@ -187,7 +192,7 @@ def _model_type(folder: Path) -> str:
     return str(config.get("model_type", "")) if isinstance(config, dict) else ""
 
 
-def _locate(name: str) -> str:
+def locate(name: str) -> str:
     """Return what from_pretrained takes: a folder, or a hub name for it to find."""
     if name == packaged.NAME:
         source = files("fcbench.formats") / "functiongemma.jinja"
@@ -196,7 +201,8 @@ def _locate(name: str) -> str:
     return str(path) if path.is_dir() else name
 
 
-def _dtype(name: str) -> str:
+def dtype_of(name: str) -> str:
+    """Return the name of the dtype that "auto" or a name stands for. UsageError if unknown."""
     if name == "auto":
         if torch.cuda.is_available():
             return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from fcbench import load_suite, prompts, render
-from fcbench.backends.transformers._load import _locate
+from fcbench.backends.transformers import locate
 from fcbench.formats.functiongemma import CONTROL_TOKEN_IDS, END_OF_TURN, START_RESPONSE
 from fcbench.paths import cache_folder, data_folder
 from fcbench.prompts._case_text import one_answer
@@ -48,7 +48,7 @@ MANIFEST = "tuned.json"
 
 def tuned_model() -> Path:
     """Return the tuned model's folder, made if need be (some minutes); `adapter/` is inside."""
-    base = Path(_locate(BASE))
+    base = Path(locate(BASE))
     suite = load_suite(str(RECIPE["suite"]))
     inputs = {**RECIPE, "base": base.name, "train_sha256": train_sha256()}
     key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
