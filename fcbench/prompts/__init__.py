@@ -16,10 +16,19 @@ from fcbench.errors import SuiteError
 from fcbench.prompts import _file
 from fcbench.prompts._case_text import last_user_text
 from fcbench.prompts._style import Style
-from fcbench.prompts._target import Fault, Target, targets
+from fcbench.prompts._target import WITHOUT_TEXT, Fault, Target, targets
 from fcbench.types import Request
 
-__all__ = ["Fault", "Style", "Target", "check_file", "few_shot", "requests", "targets"]
+__all__ = [
+    "WITHOUT_TEXT",
+    "Fault",
+    "Style",
+    "Target",
+    "check_file",
+    "few_shot",
+    "requests",
+    "targets",
+]
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from fcbench.types import Case
 
 NO_REPLY, INEXPRESSIBLE, ATTEMPT = "no_reply", "inexpressible", "attempts_call"
+WITHOUT_TEXT = (NO_REPLY, INEXPRESSIBLE)
+"""Faults of targets for which there is nothing to write."""
 
 
 class Fault(Record, frozen=True):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from fcbench.runs._compare import Comparison, Flip, Side, compare, compare_all
 from fcbench.runs._folder import make_folder
-from fcbench.runs._generate import execute
+from fcbench.runs._generate import execute, versions
 from fcbench.runs._plan import Options, Plan, plan
 from fcbench.runs._read import read_run
 from fcbench.runs._score import score
@@ -33,6 +33,7 @@ __all__ = [
     "read_run",
     "run",
     "score",
+    "versions",
 ]
 
 

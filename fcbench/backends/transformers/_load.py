@@ -71,11 +71,12 @@ class TokenizerTemplate:
         return str(prompt)
 
 
-def load(name: str, options: ModelOptions) -> Loaded:
+def load(name: str, options: ModelOptions, quantization: Any = None) -> Loaded:
     """Return a model by hub name, folder, or `gemma3-270m`.
 
-    Raises ModelError for a missing folder, a model that cannot be loaded, and an adapter that
-    does not fit; UsageError for an unknown dtype. An adapter that changes no logit warns.
+    `quantization` is a configuration of transformers' for weights of fewer bits. Raises ModelError
+    for a missing folder, a model that cannot be loaded, and an adapter that does not fit;
+    UsageError for an unknown dtype. An adapter that changes no logit warns.
     """
     check(name, options)
     dtype = dtype_of(options.dtype)
@@ -84,6 +85,7 @@ def load(name: str, options: ModelOptions) -> Loaded:
     _refuse_overflow(name, config.model_type, options)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     tokenizer = _load_or_explain(name, AutoTokenizer.from_pretrained, folder)
+    quantized = {} if quantization is None else {"quantization_config": quantization}
     model = _load_or_explain(
         name,
         AutoModelForCausalLM.from_pretrained,
@@ -91,6 +93,7 @@ def load(name: str, options: ModelOptions) -> Loaded:
         config=config,
         dtype=DTYPES[dtype],
         use_safetensors=True,
+        **quantized,
     )
     n_rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > n_rows:
@@ -98,7 +101,7 @@ def load(name: str, options: ModelOptions) -> Loaded:
             f"{name}: the tokenizer has {len(tokenizer)} tokens, the model rows for {n_rows}",
             hint="model.resize_token_embeddings(len(tokenizer)), and train the new rows",
         )
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and not quantized:  # which is where it belongs already
         model = model.to("cuda")
     model.eval()
     manifest = {

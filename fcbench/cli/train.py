@@ -1,0 +1,91 @@
+"""python -m fcbench train."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from fcbench.cli import OK
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Describe the options: those of fcbench.train.Config, and how they are given."""
+    import msgspec
+
+    from fcbench.train import _config
+
+    parser.description = "Fine-tune a model on function calls, and measure its calls meanwhile."
+    parser.epilog = (
+        "Try: python -m fcbench train --model gemma3-270m --data mobile_actions "
+        "--eval-suite mobile_actions --out tuned"
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="TOML with these options; what is given wins"
+    )
+    parser.add_argument(
+        "--print-config", action="store_true", help="print such a file, with all defaults, and end"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint in --out, if any"
+    )
+    parser.add_argument("--json", action="store_true", help="print what came of it as JSON")
+    group = parser.add_argument_group("what to do (fields of the TOML file)")
+    for option in _config.options():
+        meaning = option.meaning.replace("%", "%%")
+        if option.default is not msgspec.NODEFAULT and option.default is not None:
+            meaning += f" (default: {option.default})"
+        flag = f"--{option.name.replace('_', '-')}"
+        # Left out, an option is what the file says, or its default.
+        group.add_argument(flag, default=argparse.SUPPRESS, help=meaning, **_kind(option.kind))
+
+
+def _kind(kind: Any) -> dict[str, Any]:
+    """Return what argparse needs to know of a field's type."""
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        kind = next(k for k in typing.get_args(kind) if k is not type(None))
+    if kind is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if typing.get_origin(kind) is list:
+        return {"action": "append", "metavar": "FILE"}
+    if typing.get_origin(kind) is typing.Literal:
+        return {"choices": typing.get_args(kind)}
+    return {"type": kind, "metavar": {int: "N", float: "X"}.get(kind, "TEXT")}
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, and print the curves and what to do next."""
+    from fcbench.train import _config
+
+    if args.print_config:
+        sys.stdout.write(_config.as_toml())
+        return OK
+    names = {option.name for option in _config.options()}
+    given = {name: value for name, value in vars(args).items() if name in names}
+    config = _config.read_config(args.config, given)
+    from fcbench.train import fine_tune
+
+    trained = fine_tune(config, resume=args.resume, progress=True)
+    if args.json:
+        curves = [] if trained.curves is None else trained.curves.measured
+        made = {"folder": str(trained.folder), **trained.facts, "measured": curves}
+        sys.stdout.write(json.dumps(made, indent=2, ensure_ascii=False) + "\n")
+        return OK
+    facts = trained.facts
+    if trained.curves is not None:
+        sys.stdout.write(f"{trained.curves.text()}\n\n")
+    sys.stdout.write(
+        f"{facts['n_steps']} steps over {facts['n_examples']} examples in "
+        f"{facts['seconds'] / 60:.1f} min: {trained.folder}\n"
+    )
+    named = f"--model {config.model} --adapter {config.out}"
+    if config.method == "full":
+        named = f"--model {config.out}"
+    suite = config.eval_suite or "SUITE"
+    prompt = config.format_style
+    sys.stdout.write(f"next: python -m fcbench run {named} --suite {suite} --prompt {prompt}\n")
+    return OK
