@@ -24,9 +24,9 @@ _ABOUT_METRICS = (
     "and in no metric. same answers: cases answered in the very words of {reference}."
 )
 _ABOUT_TESTS = (
-    "lost, gained: cases that {reference} has right and the row has not, and the other way round. p: "
-    "exact McNemar test, of repeats a sign-flip permutation test; Holm: adjusted for being one of "
-    "{n} rows."
+    "lost, gained: cases that {reference} has right and the row has not, and the other way round. "
+    "p: exact McNemar test, of repeats a sign-flip permutation test; Holm: adjusted for being one "
+    "of {n} rows."
 )
 
 
@@ -34,8 +34,8 @@ def as_text(drift: Drift, n_flips: int = 3, style: str = "simple") -> str:
     """Return the metrics, the tests, how prompts differ, and flips of each row.
 
     `n_flips` is how many are shown of each row. Of those that another prompt or other weights
-    explain, one is shown of each such prompt or weights. `style` is tabulate's; "github" makes
-    Markdown of the whole.
+    explain, a terminal is shown one of each such prompt or weights. `style` is tabulate's; "github"
+    makes Markdown of the whole.
     """
     suite = f"{drift.suite}, SHA-256 {drift.suite_sha256[:12]}"
     reference = letter(drift.reference)
@@ -136,9 +136,8 @@ def _tests(drift: Drift, style: str) -> str:
     title = f"compared with {name} ({_way(drift.rows[drift.reference])})"
     others = [i for i in range(len(drift.rows)) if i != drift.reference]
     flipped = [i for i in others if any(found[i].flips for found in drift.comparisons.values())]
-    head = ["", "", "causes"]
-    for metric in drift.metrics:
-        head.append(f"{metric.replace('_', ' ')}\nlost gained p (Holm)")
+    names = (metric.replace("_", " ") for metric in drift.metrics)
+    head = ["", "", "causes", *(f"{metric}\nlost gained p (Holm)" for metric in names)]
     body = [
         [
             letter(i),
@@ -179,6 +178,8 @@ def _power(drift: Drift) -> str:
     found = max(
         (c for pairs in drift.comparisons.values() for c in pairs.values()), key=lambda c: c.n
     )
+    if not found.n:
+        return "no case has a value in two rows"
     if found.table is None:
         return ""
     if found.smallest_significant is None:
