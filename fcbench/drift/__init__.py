@@ -1,0 +1,169 @@
+"""Say where the same weights, run every way they can be run, differ, and why.
+
+A model that was trained under one prompt, in one dtype, with its adapter apart is shipped under
+another prompt, in another dtype, merged and converted. Each of these steps may cost calls.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from fcbench.drift._flips import compare_rows, flips, same_answers
+from fcbench.drift._json import as_json
+from fcbench.drift._prompts import disagreements, pairs
+from fcbench.drift._records import (
+    CAUSES,
+    Answer,
+    Cause,
+    CauseKind,
+    Disagreement,
+    Drift,
+    FlippedCase,
+    PromptPair,
+    Row,
+    Span,
+    Ways,
+)
+from fcbench.drift._report import as_text
+from fcbench.drift._stored import row_of, rows_of
+from fcbench.drift._ways import Group, Tools, Way, groups_of, run_all, stored_dtype, ways_of
+from fcbench.errors import UsageError
+from fcbench.metrics import HEADLINE
+from fcbench.suite import Suite, load_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fcbench.runs import Options
+
+__all__ = [
+    "CAUSES",
+    "Answer",
+    "Cause",
+    "CauseKind",
+    "Disagreement",
+    "Drift",
+    "FlippedCase",
+    "PromptPair",
+    "Row",
+    "Span",
+    "Ways",
+    "as_json",
+    "as_text",
+    "drift",
+    "drift_of_runs",
+]
+
+METRICS = (*HEADLINE, "abstention")
+INACTIVE = "the adapter is not active, it changes no logit; these rows are the base model's"
+
+
+def drift(
+    model: str,
+    suite: str | Path | Suite = "mobile_actions",
+    ways: Ways | None = None,
+    reference: str | None = None,
+    results: str | Path | None = None,
+    **options: Unpack[Options],
+) -> Drift:
+    """Run a model's weights in all the ways named, and return where they differ.
+
+    `reference` names the row that all others are compared with, by its prompt, dtype and weights or
+    some of them ("chat,float32,adapter"); by default the first prompt and dtype, with the adapter
+    if there is one. Runs are stored under `results` if it is named, as fcbench.run stores them.
+    `options` are those of fcbench.run; the dtypes are in `ways`. Each model is loaded once for all
+    of its prompts.
+
+    Raises what fcbench.run raises, before the first model is loaded where that can be known.
+    """
+    ways = ways or Ways()
+    loaded = suite if isinstance(suite, Suite) else load_suite(suite)
+    if results is not None:
+        return _drift(model, loaded, ways, reference, Path(results), options)
+    with tempfile.TemporaryDirectory(prefix="fcbench-drift-") as folder:
+        return _drift(model, loaded, ways, reference, Path(folder), options).without_folders()
+
+
+def _drift(  # noqa: PLR0913  drift's own
+    model: str, suite: Suite, ways: Ways, reference: str | None, results: Path, options: Options
+) -> Drift:
+    groups = groups_of(model, suite, ways, results, options)
+    planned = ways_of(groups)
+    chosen = _place([way for way, _, _ in planned], reference)
+    found: dict[tuple[int, int], Row] = {}
+    tools = Tools(None, None)
+    for i, runs, tools in run_all(groups, planned[chosen][1]):  # noqa: B007  the last ones are kept
+        for k, run in enumerate(runs):
+            found[i, k] = row_of(run, groups[i].weights)
+    rows = [found[i, k] for _, i, k in planned]
+    notes = []
+    if ways.adapter is not None and ways.merged is None:
+        command = f"python -m fcbench merge --model {model} --adapter {ways.adapter} --out DIR"
+        notes = [f"no merged rows: {command} makes a folder for --merged DIR"]
+    if ways.merged is not None:
+        notes += _rounded(Path(ways.merged), groups)
+    return _found(rows, chosen, tools, notes)
+
+
+def drift_of_runs(
+    runs: Sequence[str | Path], reference: str | None = None, merged: str | None = None
+) -> Drift:
+    """Return where stored runs differ, without any model: gaps and prompt tokens are not known.
+
+    Each of `runs` is a run's folder, or a folder of them. `merged` is the name of the model that is
+    the merged one; others are called by their names. UsageError for fewer than two, and for
+    runs over other cases; RunError for one that cannot be read.
+    """
+    rows = rows_of(list(map(Path, runs)), merged)
+    ways = [Way(row.prompt, row.dtype, row.weights) for row in rows]
+    return _found(rows, _place(ways, reference), Tools(None, None), [])
+
+
+def _place(ways: Sequence[Way], reference: str | None) -> int:
+    """Return the row that is meant. UsageError if there is none, or it would stand alone."""
+    if len(ways) < 2:  # noqa: PLR2004  a difference
+        raise UsageError("drift needs two ways to run the weights at least")
+    if reference is None:
+        return 0
+    place = next((i for i, way in enumerate(ways) if way.is_meant_by(reference)), None)
+    if place is None:
+        known = "; ".join(",".join(filter(None, way)) for way in ways)
+        raise UsageError(f"no row is called {reference}", hint=f"some of {known}")
+    return place
+
+
+def _found(rows: list[Row], reference: int, tools: Tools, notes: list[str]) -> Drift:
+    asked = [name for name in METRICS if any(row.scores.metrics[name].n for row in rows)]
+    metrics = asked or list(HEADLINE)
+    comparisons = {metric: compare_rows(rows, reference, metric) for metric in metrics}
+    # The reference's prompts first: they are what others are measured by.
+    order = [rows[reference], *rows]
+    return Drift(
+        suite=rows[0].scores.suite,
+        suite_sha256=rows[0].scores.suite_sha256,
+        rows=rows,
+        reference=reference,
+        metrics=metrics,
+        comparisons=comparisons,
+        same_answers=[same_answers(rows[reference], row) for row in rows],
+        flips=flips(rows, reference, comparisons, tools.gauge),
+        prompts=pairs(order, tools.tokenizer),
+        disagreements=disagreements(rows),
+        notes=[*notes, *_inactive(rows)],
+    )
+
+
+def _inactive(rows: Sequence[Row]) -> list[str]:
+    labels = [row.label for row in rows if row.adapter_active is False]
+    return [f"{INACTIVE}: {'; '.join(labels)}"] if labels else []
+
+
+def _rounded(merged: Path, groups: Sequence[Group]) -> list[str]:
+    """Say if a merged model's weights were rounded when they were stored."""
+    stored = stored_dtype(merged)
+    used = {group.dtype for group in groups if group.weights == "merged"}
+    if stored not in ("bfloat16", "float16") or used <= {stored}:
+        return []
+    return [f"the merged weights are stored in {stored}: they are rounded in every dtype"]

@@ -1,0 +1,290 @@
+"""Drift: one row a way, tests against the reference, from models and from stored runs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fcbench.cli import main
+from fcbench.drift import Ways, as_json, as_text, drift, drift_of_runs
+from fcbench.errors import ModelError, RunError, UsageError
+from fcbench.runs import compare_all
+from fcbench.stats import holm
+from tests.backends import architectures
+from tests.drift.planted import (
+    MODEL,
+    RIGHT,
+    WRONG,
+    build_idle_adapter,
+    build_merged,
+    changed,
+    install,
+    stored_run,
+    write_suite,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+SMALL = {"max_new_tokens": 8, "limit": 3}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return architectures.build(MODEL, tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def adapter(model, tmp_path_factory):
+    return architectures.build_adapter(MODEL, model, tmp_path_factory.mktemp("adapter"))
+
+
+@pytest.fixture(scope="module")
+def merged(model, adapter, tmp_path_factory):
+    return build_merged(model, adapter, tmp_path_factory.mktemp("merged"))
+
+
+@pytest.fixture
+def words(tmp_path):
+    """A suite in which no call is right: models of random weights can be right there."""
+    return write_suite(tmp_path / "words.jsonl", 3, [[]])
+
+
+@pytest.fixture
+def calls(tmp_path):
+    return write_suite(tmp_path / "calls.jsonl", 20, [[{"name": "f", "arguments": {}}]])
+
+
+@pytest.fixture
+def run(tmp_path, calls, monkeypatch):
+    return stored_run(monkeypatch, calls, tmp_path)
+
+
+def test_a_merged_model_is_its_adapter_and_nothing_flips(model, adapter, merged, words):
+    ways = Ways(str(adapter), str(merged), prompts=("raw", "bare"), dtypes=("float32",))
+    found = drift(str(model), words, ways, **SMALL)
+    assert [row.label for row in found.rows] == [
+        f"{prompt},float32,{weights}"
+        for prompt in ("raw", "bare")
+        for weights in ("adapter", "merged", "base")
+    ]
+    assert found.reference == 0
+    assert found.same_answers[:2] == [(3, 3), (3, 3)]
+    assert found.same_answers[2][0] < 3  # the adapter is no copy of the base
+    assert found.flips == []
+    assert found.notes == []
+    assert {row.run for row in found.rows} == {""}
+    text = as_text(found)
+    assert "no case flips in B, C, D, E, F" in text
+    assert "each prompt has the same text, and as many tokens, in all of its rows" in text
+
+
+def test_each_model_is_loaded_once_for_all_of_its_prompts(
+    model, adapter, words, monkeypatch, tmp_path
+):
+    from fcbench.backends import transformers
+
+    loads = []
+    monkeypatch.setattr(
+        transformers,
+        "load",
+        lambda name, options, load=transformers.load: (
+            loads.append((options.adapter, options.dtype)) or load(name, options)
+        ),
+    )
+    ways = Ways(str(adapter), prompts=("raw", "bare"), dtypes=("float32", "bfloat16"))
+    found = drift(str(model), words, ways, results=tmp_path / "runs", **SMALL)
+    assert len(found.rows) == 8
+    assert [dtype for _, dtype in loads] == ["bfloat16", "float32", "bfloat16", "float32"]
+    assert loads[-1][0] == str(adapter)  # the reference comes last, to measure with
+    assert "no merged rows: python -m fcbench merge" in found.notes[0]
+    stored = drift_of_runs([tmp_path / "runs"])
+    assert [row.label for row in stored.rows] == [row.label for row in found.rows]
+    assert stored.comparisons == found.comparisons
+    assert stored.same_answers == found.same_answers
+    # A tokenizer of one token a character: the two differ by what it has no token for.
+    (pair,), (by_text,) = found.prompts, stored.prompts
+    assert (pair.unit, by_text.unit) == ("tokens", "characters")
+    assert 0 < pair.lengths[0].median < by_text.lengths[0].median
+
+
+def test_an_inactive_adapter_is_said_to_be_one(model, words, tmp_path):
+    idle = build_idle_adapter(model, tmp_path / "idle")
+    ways = Ways(str(idle), prompts=("bare",), dtypes=("float32",))
+    with pytest.warns(UserWarning, match="changes no logit"):
+        found = drift(str(model), words, ways, **SMALL)
+    assert [row.adapter_active for row in found.rows] == [False, None]
+    assert found.same_answers[1] == (3, 3)
+    assert any("the adapter is not active" in note for note in found.notes)
+    assert "adapter (not active)" in as_text(found)
+
+
+def test_p_values_are_those_of_compare_all_with_holm_over_the_rows(tmp_path, run, calls):
+    b, c = run, run
+    for i in range(6):
+        b = changed(b, tmp_path / f"b{i}", only=i, text=WRONG)
+    for i in range(9):
+        c = changed(c, tmp_path / f"c{i}", only=2 * i, text="No.")
+    found = drift_of_runs([run, b, c])
+    pairs = compare_all([row.scores for row in found.rows], "name_match")
+    expected = [pairs[0, i].p_value for i in (1, 2)]
+    ours = found.comparisons["name_match"]
+    assert [ours[i].p_value for i in (1, 2)] == expected
+    assert [ours[i].p_adjusted for i in (1, 2)] == holm(expected)
+    assert [len(ours[i].flips) for i in (1, 2)] == [6, 9]
+    two = drift_of_runs([run, b])
+    assert (
+        two.comparisons["name_match"][1]
+        == compare_all([row.scores for row in two.rows], "name_match")[0, 1]
+    )
+
+
+def test_how_two_prompts_differ_is_counted(tmp_path, run, calls, monkeypatch):
+    found = drift_of_runs([run, stored_run(monkeypatch, calls, tmp_path, "bare")])
+    (pair,) = found.prompts
+    texts = [list(row.texts.values()) for row in found.rows]
+    starts = [
+        max(n for n in range(len(a)) if b.startswith(a[:n])) for a, b in zip(*texts, strict=True)
+    ]
+    assert (pair.first, pair.second, pair.n) == ("chat", "bare", 20)
+    assert (pair.at.low, pair.at.high) == (min(starts), max(starts))
+    for lengths, differing, of in zip(pair.lengths, pair.differing, texts, strict=True):
+        assert (lengths.low, lengths.high) == (min(map(len, of)), max(map(len, of)))
+        assert differing.high <= lengths.high - pair.at.low - pair.at_end.low
+    # The user's words come last in both: bare has nothing that chat has not.
+    assert pair.differing[1].high < 10
+
+
+def test_the_reference_can_be_named_in_part(tmp_path, run, calls, monkeypatch):
+    other = stored_run(monkeypatch, calls, tmp_path, "bare")
+    assert drift_of_runs([run, other], "bare").reference == 1
+    assert drift_of_runs([run, other], "python:right:answer, chat").reference == 0
+    with pytest.raises(UsageError, match="no row is called raw") as caught:
+        drift_of_runs([run, other], "raw")
+    assert "bare,python:right:answer" in caught.value.hint
+
+
+def test_merged_is_what_the_user_calls_so(tmp_path, run):
+    adapted = changed(
+        run, tmp_path / "a", model={"name": "m", "adapter": {"name": "x/a", "active": True}}
+    )
+    whole = changed(run, tmp_path / "b", model={"name": "/models/whole"})
+    assert [row.weights for row in drift_of_runs([whole, adapted]).rows] == ["adapter", "whole"]
+    named = drift_of_runs([whole, adapted], merged="/models/whole")
+    assert [row.weights for row in named.rows] == ["adapter", "merged"]
+
+
+@pytest.mark.parametrize(
+    ("ways", "options", "error", "message"),
+    [
+        (Ways(dtypes=("float33",)), {}, UsageError, "no such dtype"),
+        (Ways(adapter="nowhere"), {}, ModelError, "no adapter here"),
+        (Ways(merged="./nowhere"), {}, ModelError, "no such model folder"),
+        (Ways(also=("pyton:x:y",)), {}, UsageError, "did you mean python"),
+        (Ways(prompts=("chat", "row")), {}, UsageError, "did you mean raw"),
+        (Ways(prompts=(" ",)), {}, UsageError, "no prompts are named"),
+        (Ways(), {"dtype": "float32"}, UsageError, "one of the ways"),
+        (Ways(prompts=("bare",), dtypes=("float32",)), {}, UsageError, "two ways"),
+    ],
+)
+def test_what_cannot_be_is_said_before_a_model_is_loaded(  # noqa: PLR0913  a table
+    model, words, monkeypatch, ways, options, error, message
+):
+    from fcbench.backends import transformers
+
+    monkeypatch.setattr(transformers, "load", None)
+    with pytest.raises(error) as caught:
+        drift(str(model), words, ways, **options)
+    assert message in str(caught.value)
+
+
+def test_a_folder_without_a_run_and_a_run_alone_are_refused(tmp_path, run):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunError, match="holds no run"):
+        drift_of_runs([tmp_path / "empty"])
+    with pytest.raises(UsageError, match="two ways"):
+        drift_of_runs([run])
+
+
+# The command
+
+
+@pytest.fixture
+def prompt_dependent(monkeypatch):
+    """A model that makes its call only where it is shown the tools."""
+    return install(monkeypatch, "moody", lambda p: RIGHT if "declaration" in p else "Hello.")
+
+
+def test_the_command_runs_every_prompt_and_goes_on_with_resume(
+    prompt_dependent, calls, tmp_path, capsys
+):
+    arguments = ["drift", "--model", prompt_dependent, "--suite", calls, "--limit", "5"]
+    arguments += ["--results", str(tmp_path / "runs")]
+    assert main(arguments) == 0
+    out, err = capsys.readouterr()
+    assert "the same weights in 3 ways" in out
+    assert "raw, not chat: 5 flips in B" in out
+    assert "1 of 1: base" in err
+    assert len(list((tmp_path / "runs").glob("*/run.json"))) == 3
+    assert main([*arguments, "--resume"]) == 0
+    assert capsys.readouterr().out == out
+    assert len(list((tmp_path / "runs").glob("*/run.json"))) == 3
+    assert main(["drift", "--runs", str(tmp_path / "runs")]) == 0
+    stored = capsys.readouterr().out.replace("python:moody:answer", "base")
+    assert [w for w in stored.split() if "--" not in w] == [w for w in out.split() if "--" not in w]
+
+
+def test_json_and_markdown_hold_every_flip(tmp_path, run, capsys):
+    other = run
+    for i in range(7):
+        other = changed(other, tmp_path / f"other{i}", only=i, text=f"{WRONG}{i}")
+    file = tmp_path / "drift.md"
+    assert main(["drift", "--runs", str(run), str(other), "--json", "--markdown", str(file)]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert [row["row"] for row in plain["rows"]] == ["A", "B"]
+    assert len(plain["flips"]) == 7
+    assert {flip["cause"]["kind"] for flip in plain["flips"]} == {"text"}
+    assert plain["flips"][6]["answer"]["text"] == f"{WRONG}6"
+    comparison = plain["comparisons"][0]
+    assert (comparison["row"], comparison["metric"]) == ("B", "syntax_validity")
+    assert comparison["table"]["only_a"] == 7
+    markdown = file.read_text("utf-8")
+    assert all(f"{WRONG}{i}" in markdown for i in range(7))
+    assert markdown.startswith("### calls, SHA-256")
+    assert "| A | chat" in " ".join(markdown.split())
+    assert main(["drift", "--runs", str(run), str(other), "--flips", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "… and 5 more" in out
+    assert out.count(WRONG) == 2
+
+
+def test_errors_exit_3(tmp_path, run, capsys):
+    failed = changed(run, tmp_path / "failed", only=3, text="", error="out of \x1bmemory")
+    assert main(["drift", "--runs", str(run), str(failed)]) == 3
+    out, err = capsys.readouterr()
+    assert "1 samples are errors" in err
+    assert "machinery" in out
+    assert "errors" in out.splitlines()[2] + out.splitlines()[3]
+    assert "\x1b" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--model MODEL, or --runs"),
+        (["--runs", "x", "--model", "m"], "no model is run"),
+        (["--runs", "x", "--flips", "-1"], "at least 0"),
+        (["--runs", "nowhere"], "holds no run"),
+    ],
+)
+def test_wrong_usage_is_said_in_a_line(arguments, message, capsys):
+    assert main(["drift", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_json_of_a_drift_with_a_model_says_which_rows_it_has(model, words):
+    ways = Ways(prompts=("bare",), dtypes=("float32", "bfloat16"))
+    plain = json.loads(as_json(drift(str(model), words, ways, **SMALL)))
+    assert [(row["dtype"], row["weights"], row["run"]) for row in plain["rows"]] == [
+        ("float32", "base", ""),
+        ("bfloat16", "base", ""),
+    ]
