@@ -1,0 +1,254 @@
+"""From a file of cases to a model that calls, its curves, its card, and interruptions."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+import fcbench
+from fcbench.cli import main
+from fcbench.errors import ModelError, RunError, UsageError
+from fcbench.train import CallsCallback, fine_tune
+from fcbench.train._callback import drawn_cases
+from fcbench.train._config import as_toml
+from fcbench.train._trainer import Collator, Progress
+from tests import tiny
+
+
+def weights(folder):
+    (file,) = Path(folder).glob("*.safetensors")
+    return load_file(file)
+
+
+def test_a_model_that_calls_nothing_learns_to_and_the_card_says_so(config, suite_file):
+    made = config(max_steps=48, eval_suite=suite_file, eval_every=16, schedule="linear")
+    trained = fine_tune(made)
+    exact = [m["calls"]["argument_exact_match"]["value"] for m in trained.curves.measured]
+    assert exact[0] < exact[-1] == 1.0
+    assert trained.facts["first_loss"] > 10 * trained.facts["last_loss"]
+    assert len(trained.curves.losses) == trained.facts["n_steps"] == 48
+    run = fcbench.run(str(trained.folder), suite_file, dtype="float32")
+    assert fcbench.score(run).metrics["argument_exact_match"].value == 1.0
+    card = (trained.folder / "README.md").read_text("utf-8")
+    assert f"The weights here are those of step {trained.facts['best_step']}" in card
+    assert "Every target parses under the strict grammar." in card
+    assert "16 of the measured cases ask, word for word" in card
+    assert f"python -m fcbench run --model {trained.folder} --prompt chat" in card
+
+
+def test_an_adapter_is_saved_that_the_base_takes_and_that_names_it(config, untrained):
+    trained = fine_tune(config(method="lora", lora_r=4, learning_rate=1e-2, max_steps=3))
+    said = json.loads((trained.folder / "adapter_config.json").read_text("utf-8"))
+    assert said["base_model_name_or_path"] == untrained
+    run = fcbench.run(untrained, [*tiny.cases()] and write(tiny.cases()[:1], trained.folder),
+                      adapter=str(trained.folder), dtype="float32", max_new_tokens=4)  # fmt: skip
+    assert run.manifest["model"]["adapter"]["active"]
+    assert trained.facts["n_trained"] < trained.facts["n_parameters"] / 4
+
+
+def write(cases, folder):
+    import msgspec
+
+    path = folder / "some.jsonl"
+    path.write_bytes(b"".join(msgspec.json.encode(case) + b"\n" for case in cases))
+    return str(path)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_an_interrupted_run_that_goes_on_ends_where_a_whole_one_does(
+    config, suite_file, tmp_path, monkeypatch, method
+):
+    def make(out):
+        return config(
+            out=str(tmp_path / out), method=method, max_steps=7, save_every=2, eval_every=3,
+            eval_suite=suite_file, eval_cases=2, schedule="cosine", batch_size=3, lora_dropout=0.1,
+            train_tokens="<start_function_call>,<escape>",
+        )  # fmt: skip
+
+    whole = fine_tune(make("whole"))
+    on_step_end = Progress.on_step_end
+
+    def interrupt(self, args, state, control, **given):
+        on_step_end(self, args, state, control, **given)
+        if state.global_step == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "on_step_end", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(make("parts"))
+    monkeypatch.setattr(Progress, "on_step_end", on_step_end)
+    parts = fine_tune(make("parts"), resume=True)
+    assert parts.facts["is_resumed"]
+    assert parts.curves.lines == whole.curves.lines
+    for name, tensor in weights(whole.folder).items():
+        assert torch.equal(weights(parts.folder)[name], tensor), name
+
+
+def test_a_folder_is_not_written_over_and_another_run_is_not_resumed(config, tmp_path):
+    made = config(max_steps=1)
+    fine_tune(made)
+    with pytest.raises(RunError, match="holds a training run already"):
+        fine_tune(made)
+    with pytest.raises(RunError, match=r"its learning_rate was 0\.004, not 0\.1"):
+        fine_tune(config(max_steps=1, learning_rate=0.1), resume=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    with pytest.raises(RunError, match="holds no training run"):
+        fine_tune(config(out=str(tmp_path / "mine")))
+
+
+def test_training_stops_when_calls_no_longer_get_better(config, suite_file):
+    made = config(
+        max_steps=20, eval_suite=suite_file, eval_every=2, eval_cases=2, patience=2,
+        learning_rate=1e-9,
+    )  # fmt: skip
+    trained = fine_tune(made)
+    # The first is the best so far, two more are no better.
+    assert [m["step"] for m in trained.curves.measured] == [2, 4, 6]
+    assert trained.facts["n_steps"] == 6
+
+
+def test_the_weights_with_the_best_calls_are_kept_whatever_came_after(
+    config, suite_file, monkeypatch
+):
+    seen = []
+    measure = CallsCallback.measure
+
+    def worse_after_the_second(self, model, tokenizer):
+        seen.append({n: p.detach().clone() for n, p in model.named_parameters()})
+        n_right = [1, 3, 2][len(seen) - 1]
+        texts = {
+            c.id: fcbench.render(c.expected[0]) if i < n_right else ""
+            for i, c in enumerate(self.cases)
+        }
+        return fcbench.score(texts, suite=fcbench.Suite("t", self.cases, sha256="", source=""))
+
+    monkeypatch.setattr(CallsCallback, "measure", worse_after_the_second)
+    trained = fine_tune(config(max_steps=6, eval_suite=suite_file, eval_every=2))
+    assert measure is not CallsCallback.measure
+    assert trained.facts["best_step"] == 4
+    kept = weights(trained.folder)
+    assert all(torch.equal(kept[name], tensor) for name, tensor in seen[1].items() if name in kept)
+    assert not all(torch.equal(kept[n], tensor) for n, tensor in seen[2].items() if n in kept)
+
+
+def test_fewer_cases_are_drawn_with_the_seed(config):
+    first, again, other = (
+        fine_tune(config(out=config().out + str(i), n_cases=5, seed=seed, max_steps=1))
+        for i, seed in enumerate([1, 1, 2])
+    )
+    assert first.facts["n_examples"] == 5
+    assert first.facts["first_loss"] == again.facts["first_loss"] != other.facts["first_loss"]
+
+
+def test_examples_longer_than_the_context_are_refused_unless_left_out(config):
+    with pytest.raises(UsageError, match="every example has more than 20 tokens"):
+        fine_tune(config(max_length=20))
+
+
+def test_raw_training_starts_only_when_it_is_allowed_to(config):
+    with pytest.raises(UsageError, match="stray_whitespace: 16"):
+        fine_tune(config(format_style="raw"))
+    trained = fine_tune(config(format_style="raw", allow_invalid_targets=True, max_steps=1))
+    assert trained.facts["faults"] == {"stray_whitespace": 16}
+    card = (trained.folder / "README.md").read_text("utf-8")
+    assert "Of the targets the strict grammar refuses 16: stray_whitespace 16." in card
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(config):
+    with pytest.raises(ModelError, match=r"the loss is (nan|inf)"):
+        fine_tune(config(learning_rate=1e20, clip_norm=0.0, max_steps=6))
+
+
+# In anybody's Trainer
+
+
+def plain_trainer(folder, tmp_path, **options):
+    from fcbench.backends import ModelOptions
+    from fcbench.backends.transformers import load
+
+    loaded = load(folder, ModelOptions(dtype="float32"))
+    rows = [{"input_ids": [2, 20, 21, 22], "labels": [2, 20, 21, 22]}] * 8
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path / "theirs"), max_steps=4, per_device_train_batch_size=2,
+        logging_steps=1, report_to="none", disable_tqdm=True, save_strategy="no",
+        learning_rate=1e-9, remove_unused_columns=False, dataloader_pin_memory=False,
+    )  # fmt: skip
+    return Trainer(
+        model=loaded.model, args=arguments, train_dataset=rows, data_collator=Collator(0),
+        **{"processing_class": loaded.tokenizer, **options},
+    )  # fmt: skip
+
+
+def test_two_lines_measure_calls_in_a_plain_trainer(tiny_folder, suite_file, tmp_path):
+    trainer = plain_trainer(str(tiny_folder), tmp_path)
+    attention = trainer.model.config._attn_implementation
+    trainer.add_callback(CallsCallback(suite_file, every=3, n_cases=4))
+    trainer.train()
+    measured = [line for line in trainer.state.log_history if "eval_argument_exact_match" in line]
+    assert [(m["step"], m["eval_argument_exact_match"]) for m in measured] == [(3, 1.0), (4, 1.0)]
+    assert trainer.model.training
+    assert trainer.model.config._attn_implementation == attention
+    lines = (tmp_path / "theirs" / "curves.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines if "calls" in line] == [3, 4]
+    assert (tmp_path / "theirs" / "best" / "model.safetensors").is_file()
+
+
+def test_without_a_tokenizer_the_callback_says_what_it_needs(tiny_folder, suite_file, tmp_path):
+    trainer = plain_trainer(str(tiny_folder), tmp_path, processing_class=None)
+    trainer.add_callback(CallsCallback(suite_file, every=1, n_cases=1))
+    with pytest.raises(ModelError, match="processing_class=tokenizer"):
+        trainer.train()
+
+
+def test_measuring_changes_nothing_that_training_goes_on_with(tiny_folder, suite_file, tmp_path):
+    trained = []
+    for is_measured in (False, True):
+        torch.manual_seed(0)
+        trainer = plain_trainer(str(tiny_folder), tmp_path)
+        trainer.args.learning_rate = 1e-3
+        if is_measured:
+            trainer.add_callback(CallsCallback(suite_file, every=1, n_cases=2))
+        trainer.train()
+        trained.append([p.detach().clone() for p in trainer.model.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*trained, strict=True))
+
+
+def test_cases_are_drawn_with_a_seed_and_keep_their_order():
+    cases = tiny.cases()
+    drawn = drawn_cases(cases, 5, 1)
+    assert drawn == drawn_cases(cases, 5, 1) != drawn_cases(cases, 5, 2)
+    assert [cases.index(case) for case in drawn] == sorted(cases.index(case) for case in drawn)
+    assert drawn_cases(cases, 99, 1) == cases
+
+
+def test_a_trainer_callback_is_what_it_is():
+    assert issubclass(CallsCallback, TrainerCallback)
+
+
+# The command
+
+
+def test_the_command_trains_and_says_what_to_do_next(config, suite_file, tmp_path, capsys):
+    file = tmp_path / "mine.toml"
+    file.write_text(as_toml(config(eval_suite=suite_file, eval_cases=2, eval_every=2)), "utf-8")
+    out = tmp_path / "from the command"
+    assert main(["train", "--config", str(file), "--out", str(out), "--max-steps", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "argument exact match" in said
+    assert f"next: python -m fcbench run --model {out} --suite {suite_file} --prompt chat" in said
+    assert main(["train", "--config", str(file), "--out", str(out), "--max-steps", "3", "--resume",
+                 "--json"]) == 0  # fmt: skip
+    assert json.loads(capsys.readouterr().out)["n_steps"] == 3
+
+
+def test_the_command_lists_targets_that_teach_broken_calls(config, suite_file, capsys):
+    arguments = ["--model", "no-such-model", "--data", suite_file, "--out", config().out]
+    assert main(["train", *arguments, "--format-style", "raw"]) == 2
+    said = capsys.readouterr().err
+    assert "16 of 16 training targets are refused" in said
+    assert "hint: train with the chat template" in said
+    assert not Path(config().out).exists()
