@@ -26,6 +26,7 @@ COMMANDS = {
     "leaderboard": "rebuild the leaderboard from stored runs",
     "parse": "say whether texts are valid calls, and if not, why",
     "lint": "prove that a suite can be satisfied, and find its defects",
+    "doctor": "say why a model emits no calls, check by check",
     "suites": "list the suites that come with fcbench, or fetch another",
 }
 
