@@ -109,16 +109,23 @@ def _label(finding: Finding) -> str:
 
 
 def _verdict(report: Report) -> list[str]:
-    lines = ["VERDICT, the likeliest cause first" if report.causes else "VERDICT: no fault found"]
+    lines = [_headline(report)]
     for number, cause in enumerate(report.causes, start=1):
         lines += _wrapped(_sentence(cause.words), f"{number}. ", 3)
         for seen in cause.evidence:
             lines += _wrapped(seen, "   seen: ", 9)
         lines += _wrapped(cause.do, "   do:   ", 9)
     if report.doubts:
-        kinds = ", ".join(finding.check for finding in report.doubts)
-        lines += _wrapped(f"Worth a look all the same: the warnings of {kinds}.", "", 0)
+        kinds = ", ".join(dict.fromkeys(finding.check for finding in report.doubts))
+        lines += _wrapped(f"Worth a look too: the warnings of {kinds}.", "", 0)
     return lines
+
+
+def _headline(report: Report) -> str:
+    if not report.causes:
+        return "VERDICT: no fault found"
+    writes = any(f.check == "writing" and f.severity == "fine" for f in report.findings)
+    return f"VERDICT{': it writes calls, and yet' if writes else ', the likeliest cause first'}"
 
 
 def _sentence(words: str) -> str:

@@ -30,7 +30,7 @@ from fcbench.doctor._data import read_training_data
 from fcbench.doctor._finding import KINDS, NOT_APPLICABLE, Finding, Severity, found
 from fcbench.doctor._subject import Subject
 from fcbench.doctor._verdict import Cause, doubts, verdict
-from fcbench.errors import FormatError, ModelError, SuiteError, UsageError
+from fcbench.errors import FcbenchError, FormatError, ModelError, SuiteError, UsageError
 from fcbench.formats import detect_format, grammar_of, module_of
 from fcbench.prompts._case_text import one_answer
 from fcbench.suite import Suite, load_suite
@@ -125,7 +125,7 @@ def examine(
     loaded, misfit = _load(model, chosen) if isinstance(model, str) else (model, None)
     format = _format_of(loaded, chosen.format)
     cases = _draw(suite, format, chosen)
-    related = suite.training_cases() if training and training.texts and suite.training else []
+    related = [*suite.cases, *(suite.training_cases() if suite.training else [])]
     subject = Subject(loaded, format, chosen.prompt, cases, training, related, misfit)
     findings: list[Finding] = []
     for name, check in CHECKS.items():
@@ -203,5 +203,6 @@ def _made(name: str, check: Check, subject: Subject) -> list[Finding]:
     # The boundary to somebody's model, tokenizer and template: any of them may raise anything.
     except Exception as error:
         log.debug("the check %s", name, exc_info=True)
-        what = " ".join(str(error).split())[:300]
+        said = error.message if isinstance(error, FcbenchError) else str(error)
+        what = " ".join(said.split())[:300]
         return [found(name, NOT_APPLICABLE, f"{type(error).__name__}: {what}")]

@@ -27,8 +27,8 @@ KINDS: dict[str, Kind] = {
     # tokens
     "split_control": Kind(
         "fault",
-        "the format's control tokens are no tokens of this tokenizer, so the model can neither "
-        "read nor write a call as the format has it",
+        "control tokens of the format are no tokens of this tokenizer: calls come in pieces that "
+        "no model of the format was trained on",
         "take the tokenizer that the format was made for, or add the tokens, resize the "
         "embedding and train their rows",
     ),
@@ -125,7 +125,7 @@ KINDS: dict[str, Kind] = {
     "unknown_format": Kind(
         "fault",
         "the chat template does not write calls in this format: it is no tool template",
-        "take the template that the model came with; --format for another format",
+        "--format with what the model was trained to write, or train it with a tool template",
     ),
     "template_round_trip": Kind(
         "fault",

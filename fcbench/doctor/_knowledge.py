@@ -155,44 +155,49 @@ def _summary(seen: Sequence[Seen]) -> Part:
     }
 
 
-def _judge(subject: Subject, measures: dict[str, Parts]) -> Iterator[Finding]:
+def _judge(subject: Subject, measures: Mapping[str, Parts]) -> Iterator[Finding]:
     """Yield what the probabilities say, by rules over those of a call's opening."""
-    table, used = _table(subject, measures), measures[subject.prompt]
-    opening = {
-        mode: parts[OPENING]["mean_probability"] for mode, parts in measures.items() if parts
-    }
-    best = max(opening, key=lambda mode: opening[mode])
-    numbers = ", ".join(f"{p:.3f} under {mode}" for mode, p in opening.items())
-    seen = f"P(opening of a call): {numbers}{_instead(subject, used)}\n{table}"
-    kept: dict[str, Json] = {"parts": measures, "opening": opening, "best": best}
-    kind = _kind(used, opening, subject.prompt)
+    used, prompt = measures[subject.prompt], subject.prompt
+    kind, mode = judged(measures, prompt)
+    opening = {m: parts[OPENING]["mean_probability"] for m, parts in measures.items() if parts}
+    numbers = ", ".join(f"{p:.3f} under {m}" for m, p in opening.items())
+    seen = f"P(opening of a call): {numbers}{_instead(subject, measures[mode], mode)}"
+    words = {"means": "", "do": ""}
     if kind == "prompt_mismatch":
-        means = f"it knows calls under the {best} prompt, but not under {subject.prompt}"
-        yield found(CHECK, kind, seen, means=means, do=_how_to_ask(best, subject.prompt), **kept)
-    else:
-        yield found(CHECK, kind, seen, **kept)
-    unsure = [
-        p for p in (OPEN, QUOTE, END, STOP) if p in used and used[p]["mean_probability"] < KNOWN
-    ]
+        words["means"] = f"it knows calls under the {mode} prompt, but not under {prompt}"
+        words["do"] = _how_to_ask(mode, prompt)
+    kept: dict[str, Json] = {"parts": measures, "opening": opening}
+    yield found(CHECK, kind, f"{seen}\n{_table(subject, measures)}", **words, **kept)
+    later = [p for p in (OPEN, QUOTE, END, STOP) if p in used]
+    unsure = [p for p in later if used[p]["mean_probability"] < KNOWN]
     if kind == FINE and unsure:
         texts = _texts(subject)
         said = [f"P({texts[p]}) {used[p]['mean_probability']:.3f}" for p in unsure]
         yield found(CHECK, "unsure_inside", ", ".join(said))
 
 
-def _kind(used: Parts, opening: Mapping[str, float], prompt: str) -> str:
+def judged(measures: Mapping[str, Parts], prompt: str) -> tuple[str, str]:
+    """Return the kind of finding that the parts' probabilities amount to, and the mode it is of."""
+
+    def p(mode: str, part: str) -> float | None:
+        return measures[mode][part]["mean_probability"] if part in measures[mode] else None
+
+    opening = {mode: p(mode, OPENING) or 0.0 for mode in measures}
+    best = max(opening, key=lambda mode: opening[mode])
     if opening[prompt] >= KNOWN:
-        return FINE
-    if max(opening.values()) >= KNOWN:
-        return "prompt_mismatch"
-    start = used[START]["mean_probability"] if START in used else None
-    rest = used[PREFIX]["mean_probability"] if PREFIX in used else None
-    if start is not None and rest is not None:
+        return FINE, prompt
+    if opening[best] >= KNOWN:
+        return "prompt_mismatch", best
+    # What is seen under the prompt in use counts first, then what is seen under others.
+    for mode in (prompt, *(m for m in measures if m != prompt)):
+        start, rest = p(mode, START), p(mode, PREFIX)
+        if start is None or rest is None:
+            continue
         if start >= KNOWN and rest < UNKNOWN:
-            return "skips_prefix"
-        if start < UNKNOWN and rest >= KNOWN:
-            return "begins_no_call"
-    return "never_learned" if max(opening.values()) < UNKNOWN else "learned_weakly"
+            return "skips_prefix", mode
+        if start < UNKNOWN and rest >= KNOWN and mode == prompt:
+            return "begins_no_call", mode
+    return ("never_learned" if opening[best] < UNKNOWN else "learned_weakly"), prompt
 
 
 def _how_to_ask(best: str, prompt: str) -> str:
@@ -204,14 +209,16 @@ def _how_to_ask(best: str, prompt: str) -> str:
     return f"ask as it was trained (--prompt {best}), or train it on the {prompt} prompt"
 
 
-def _instead(subject: Subject, used: Parts) -> str:
-    """Return what the model would rather write where a call opens, under the prompt in use."""
+def _instead(subject: Subject, parts: Parts, mode: str) -> str:
+    """Return what the model would rather write where a call opens, under a mode."""
     texts = _texts(subject)
-    return "".join(
-        f"; in place of {texts[part]} {quoted(str(used[part]['instead']))} is likelier"
+    others = [
+        f"{quoted(str(parts[part]['instead']))} rather than {texts[part]}"
         for part in (START, PREFIX)
-        if part in used and used[part]["instead"] is not None and used[part]["share_first"] < KNOWN
-    )
+        if part in parts and parts[part]["instead"] is not None
+        if parts[part]["share_first"] < KNOWN
+    ]
+    return f"; under {mode} it would write {', '.join(others)}" if others else ""
 
 
 def _texts(subject: Subject) -> dict[str, str]:

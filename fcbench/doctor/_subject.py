@@ -78,8 +78,8 @@ class Subject:
 
     def single_id(self, token: str) -> int | None:
         """Return the id of a text that is one entry of the vocabulary, else None."""
-        ids = self.loaded.ids_of([token])
-        return ids[0] if ids and self.encode(token) == ids else None
+        ids = self.encode(token)
+        return ids[0] if len(ids) == 1 and self.token(ids[0]) == token else None
 
 
 def quoted(text: str) -> str:

@@ -73,6 +73,7 @@ def _mark(subject: Subject) -> str:
 
 def _tools(subject: Subject) -> Iterator[Finding]:
     case = max(subject.cases, key=lambda c: len(c.tools))
+    n = len(case.tools)
     try:
         shown = _rendered(subject, case, with_tools=True)
         hidden = _rendered(subject, case, with_tools=False)
@@ -81,7 +82,6 @@ def _tools(subject: Subject) -> Iterator[Finding]:
         yield found(CHECK, "template_refuses", f"case {case.id}: {shorten(str(error))}")
         return
     absent = [tool.name for tool in case.tools if tool.name not in shown]
-    n = len(case.tools)
     if shown == hidden:
         seen = f"case {case.id}: the prompt is the same with its {n} tools and without"
         yield found(CHECK, "template_without_tools", seen)
@@ -100,7 +100,7 @@ def _rendered(
             {"type": "function", "function": {"name": c.name, "arguments": c.arguments}}
             for c in answer
         ]
-        messages.append({"role": "assistant", "tool_calls": calls})
+        messages.append({"role": "assistant", "content": "", "tool_calls": calls})
     rendered = subject.tokenizer.apply_chat_template(
         subject.wire.prepare_messages(messages),
         tools=openai_tools(case) if with_tools else None,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CHECK = "training"
 MODES = (CHAT, "raw", "bare")
-N_COMPARED = 12
+N_COMPARED, SHOWN = 12, 66
 
 
 class Turn(NamedTuple):
@@ -70,10 +70,10 @@ def _prompts(subject: Subject, turns: Sequence[Turn]) -> Iterator[Finding]:
         if difference is None or (case is None and best == subject.prompt):
             continue
         different += 1
-        counts = ", ".join(f"{n} with {mode}" for mode, n in alike.items())
+        counts = ", ".join(f"{mode} for {n}" for mode, n in alike.items())
         stand_in = "" if case is not None else ", beside a case of other words"
         shown = shown or (
-            f"the first {len(trained)}-token prompt has {counts} tokens in common{stand_in}:\n"
+            f"the first ({len(trained)} tokens) agrees with {counts} tokens{stand_in}:\n"
             f"{drawn(subject, difference)}"
         )
     if not different:
@@ -113,15 +113,15 @@ def _answers(subject: Subject, turns: Sequence[Turn]) -> Iterator[Finding]:
         failure = parse(turn.answer, subject.format, stop="token").failure
         if failure is not None:
             kinds[failure.kind] += 1
-            first = first or f"{quoted(shorten(turn.answer, 80))} (character {failure.offset})"
+            first = first or f"character {failure.offset} of {quoted(shorten(turn.answer, SHOWN))}"
         begun = [part.lstrip() for part in turn.answer.split(wire.start)[1:]] if wire.start else []
         if wire.prefix and any(not part.startswith(wire.prefix) for part in begun):
             bare.append(turn.answer)
         unstopped += bool(stops) and not any(stop in turn.answer for stop in stops)
     n = len(turns)
     if bare:
-        seen = f"{len(bare)} of {n} model turns lack {quoted(wire.prefix)}: "
-        seen += quoted(shorten(bare[0], 60))
+        seen = f"{len(bare)} of {n} model turns lack {quoted(wire.prefix)}:\n"
+        seen += f"  {quoted(shorten(bare[0], SHOWN))}"
         yield found(CHECK, "targets_without_prefix", seen, n_without=len(bare), n=n)
     if kinds:
         counted = listed([f"{kind} {k}" for kind, k in kinds.most_common()])

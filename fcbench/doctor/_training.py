@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fcbench.doctor._subject import Subject, Training
 
 CHECK = "training"
-N_COMPARED = 12
+N_COMPARED, SHOWN = 12, 66
 
 
 def check(subject: Subject) -> Iterator[Finding]:
@@ -95,5 +95,5 @@ def _targets(subject: Subject, training: Training) -> Iterator[Finding]:
 
 def _example(target: prompts.Target) -> str:
     fault = target.fault
-    where = "" if fault is None or fault.offset is None else f" (character {fault.offset})"
-    return quoted(shorten(target.text, 80)) + where
+    where = "" if fault is None or fault.offset is None else f"character {fault.offset} of "
+    return where + quoted(shorten(target.text, SHOWN))

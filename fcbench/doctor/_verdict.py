@@ -44,8 +44,8 @@ ORDER = (
     "never_learned",
     # What it writes is cut, or judged as something else.
     "other_format",
-    "template_round_trip",
     "unknown_format",
+    "template_round_trip",
     "stop_cuts_writing",
     "stop_cuts_calls",
     "no_template",
@@ -60,6 +60,9 @@ EVIDENCE = {
     "never_learned": ("rows_alike", "rows_faint", "adapter_leaves_rows", "writes_no_calls"),
     "skips_prefix": ("writes_no_calls",),
     "begins_no_call": ("writes_no_calls",),
+    "targets_without_prefix": ("targets_malformed",),
+    "other_format": ("template_round_trip",),
+    "unknown_format": ("template_round_trip",),
     "prompt_mismatch": ("writes_no_calls",),
     "stop_cuts_calls": ("stop_cuts_writing",),
 }
