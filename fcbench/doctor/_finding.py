@@ -222,7 +222,7 @@ KINDS: dict[str, Kind] = {
     # knowledge
     "never_learned": Kind(
         "fault",
-        "it never learned to write calls, under any prompt",
+        "it never learned to write calls: they are unlikely under every prompt tried",
         "fine-tune it on calls, the rows of the control tokens included; meanwhile "
         "run --decode constrained holds it to the grammar",
     ),

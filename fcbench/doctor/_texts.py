@@ -63,11 +63,11 @@ def _prompts(subject: Subject, turns: Sequence[Turn]) -> Iterator[Finding]:
         )
         trained = _as_trained(subject, turn.prompt)
         alike = {mode: n_alike(trained, ids) for mode, ids in asked.items()}
-        best = max(alike, key=lambda mode: (alike[mode], mode == subject.prompt))
-        nearest[best] += 1
+        best = [mode for mode in alike if alike[mode] == max(alike.values())]
+        nearest[" or ".join(best)] += 1
         difference = first_difference(trained, asked[subject.prompt])
         # Beside a case of other words, texts of the right kind part too, but later.
-        if difference is None or (case is None and best == subject.prompt):
+        if difference is None or (case is None and subject.prompt in best):
             continue
         different += 1
         counts = ", ".join(f"{mode} for {n}" for mode, n in alike.items())

@@ -57,18 +57,34 @@ def test_probabilities_are_those_of_a_plain_pass_over_the_whole_text(knowing, ex
         assert parts[part]["n"] == 1
 
 
-def test_a_model_taught_to_leave_the_prefix_out_is_named(folder, examined):
+@pytest.fixture
+def taught(folder):
+    """Return a function that trains the model a little more, on changed answers."""
     from transformers import AutoTokenizer, Gemma3ForCausalLM
 
-    model = Gemma3ForCausalLM.from_pretrained(folder)
-    loaded = wrap(
-        model, AutoTokenizer.from_pretrained(folder), {"name": "tiny", "dtype": "float32"}
-    )
-    tiny.train(loaded, tiny.lessons(lambda text: text.replace("call:", "")), steps=30)
-    report = examined(loaded)
+    def run(change):
+        model = Gemma3ForCausalLM.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        loaded = wrap(model, tokenizer, {"name": "tiny", "dtype": "float32"})
+        tiny.train(loaded, tiny.lessons(change), steps=30)
+        return loaded
+
+    return run
+
+
+def test_a_model_taught_to_leave_the_prefix_out_is_named(taught, examined):
+    report = examined(taught(lambda text: text.replace("call:", "")))
     assert report.causes[0].kind == "skips_prefix"
     assert "rather than `call:`" in report.causes[0].evidence[0]
     assert "missing_call_prefix" in report.causes[0].evidence[1]
+
+
+def test_a_model_taught_another_end_is_a_doubt(taught, examined):
+    report = examined(taught(lambda text: text.replace("<start_function_response>", "<eos>")))
+    assert report.causes == []
+    (doubt,) = [f for f in report.doubts if f.check == "knowledge"]
+    assert doubt.kind == "unsure_inside"
+    assert doubt.seen.startswith("P(`<start_function_response>`) 0.")
 
 
 def part(probability):

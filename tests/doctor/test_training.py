@@ -139,3 +139,11 @@ def test_a_bad_row_is_named_with_its_line(knowing, suite, tmp_path):
     path.write_text('{"text": "Hello."}\n{"txt": 1}\n', "utf-8")
     with pytest.raises(SuiteError, match=r"texts.jsonl:2: \$.text"):
         examine(knowing, Options(suite=suite, train_data=path))
+
+
+def test_texts_as_near_to_two_prompts_are_not_said_to_be_one(from_texts):
+    text = (
+        "<start_of_turn>user\nSo: Show Oslo.<end_of_turn>\n<start_of_turn>model\nNo.<end_of_turn>"
+    )
+    found, _ = from_texts([text])
+    assert "nearest: raw or bare" in found["training_prompt_differs"].means
