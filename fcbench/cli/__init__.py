@@ -27,11 +27,8 @@ COMMANDS = {
     "leaderboard": "rebuild the leaderboard from stored runs",
     "parse": "say whether texts are valid calls, and if not, why",
     "lint": "prove that a suite can be satisfied, and find its defects",
-<<<<<<< HEAD
     "train": "fine-tune a model on function calls, and measure its calls meanwhile",
-=======
     "doctor": "say why a model emits no calls, check by check",
->>>>>>> doctor
     "suites": "list the suites that come with fcbench, or fetch another",
 }
 

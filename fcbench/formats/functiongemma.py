@@ -90,8 +90,9 @@ def render_by_hand(calls: Sequence[Call]) -> str:
     """Return calls as the original experiment's training text had them, which is malformed.
 
     Newlines stand around what is between the tokens and between the calls, a blank after each
-    comma, and arguments in the order that they were given.
+    comma, and arguments in the order that they were given. FormatError as render has it.
     """
+    render(calls)  # what cannot be written at all cannot be by hand
     return "\n".join(f"{START_CALL}\n{_body_by_hand(call)}\n{END_CALL}" for call in calls)
 
 

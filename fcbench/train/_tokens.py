@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 UNSEEN_COSINE = 0.9
 """Above this, two tokens' rows are taken for what training began with.
 
-Rows that no text ever held stay near each other: in Gemma 3 270M, as it is packaged, the cosine of
-FunctionGemma's seven tokens is 0.96 to 0.99, while those of tokens in use are below 0.5.
+Rows that no text ever held stay near each other: in Gemma 3 270M, as it is packaged, each of the
+tokens that FunctionGemma writes calls and turns with has another at 0.937 or nearer; of 500 tokens
+drawn from the rest of the vocabulary 99 in 100 have none among the 500 beyond 0.84. A model that
+was tuned on calls keeps most of that nearness, and training such rows again does no harm.
 """
 
 

@@ -51,8 +51,11 @@ def test_a_mask_that_is_wrong_in_one_token_is_found(loaded):
     (good,), (target,) = examples, targets
     first = good.labels.index(good.input_ids[good.labels.count(IGNORED)])
     wrong = {
-        "a prompt token is learned": [*good.labels[: first - 1], good.input_ids[first - 1]]
-        + good.labels[first:],
+        "a prompt token is learned": [
+            *good.labels[: first - 1],
+            good.input_ids[first - 1],
+            *good.labels[first:],
+        ],
         "the first answer token is not": [*good.labels[:first], IGNORED, *good.labels[first + 1 :]],
         "one in the middle is not": [*good.labels[:-3], IGNORED, *good.labels[-2:]],
         "the end is not": [*good.labels[:-1], IGNORED],
