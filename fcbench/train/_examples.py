@@ -113,7 +113,9 @@ def check_mask(example: Example, answer: str, tokenizer: Any) -> None:
     first = next((i for i, label in enumerate(labels) if label != IGNORED), len(labels))
     placed = len(labels) == len(ids) and 0 < first < len(ids) and labels[first:] == ids[first:]
     written = tokenizer.decode(
-        [label for label in labels if label != IGNORED], skip_special_tokens=False, clean_up_tokenization_spaces=False
+        [label for label in labels if label != IGNORED],
+        skip_special_tokens=False,
+        clean_up_tokenization_spaces=False,
     )
     if not placed or written not in (answer, f"{answer}{tokenizer.eos_token}"):
         raise ModelError(

@@ -241,11 +241,7 @@ def _trainer(job: _Job, *, progress: bool) -> Any:
         warmup_steps=config.warmup,
         weight_decay=config.weight_decay,
         max_grad_norm=config.clip_norm,
-        # Without padding there is nothing to gain from it.
-        train_sampling_strategy="group_by_length" if config.batch_size > 1 else "random",
-        length_column_name="length",
         seed=config.seed,
-        data_seed=config.seed,
         logging_steps=1,
         logging_nan_inf_filter=False,
         save_steps=config.save_every,

@@ -12,6 +12,7 @@ from transformers import Trainer, TrainerCallback
 from fcbench.errors import ModelError
 from fcbench.train._examples import IGNORED
 from fcbench.train._optimiser import MasterAdamW
+from fcbench.train._sampler import LengthGroupedSampler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,11 @@ class CallTrainer(Trainer):
         inputs = {**inputs, "use_cache": False}
         with only_before_labels(model, inputs["labels"]):
             return super().compute_loss(model, inputs, *args, **options)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
+        data = self.train_dataset if train_dataset is None else train_dataset
+        batch_size = self.args.per_device_train_batch_size
+        return LengthGroupedSampler(list(data["length"]), batch_size, self.args.seed)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Return AdamW, with float32 copies of weights that are not in float32."""

@@ -1,6 +1,7 @@
 """The fast way to train gives the losses and gradients of the plain one."""
 
 import copy
+import random
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from transformers import AutoModelForCausalLM
 from fcbench.train import _attention
 from fcbench.train._examples import IGNORED
 from fcbench.train._optimiser import MasterAdamW
+from fcbench.train._sampler import LengthGroupedSampler
 from fcbench.train._tokens import compute_rows_apart, new_tokens
 from fcbench.train._trainer import Collator, loss_of, only_before_labels, places
 from tests.backends.architectures import ARCHITECTURES, build
@@ -234,3 +236,31 @@ def test_the_float32_weights_survive_a_checkpoint():
     (_, kept), (_, expected) = second._pairs[0], whole._pairs[0]
     assert torch.equal(kept, expected)
     assert not torch.equal(kept, kept.bfloat16().float())
+
+
+# The order of examples
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(1, 1), (7, 3), (40, 4), (1001, 8)])
+def test_each_example_comes_once_in_batches_of_about_one_length(n, batch_size):
+    lengths = [100 + (i * 37) % 400 for i in range(n)]
+    sampler = LengthGroupedSampler(lengths, batch_size, seed=1)
+    order = list(sampler)
+    assert sorted(order) == list(range(n))
+    assert len(sampler) == n
+    batches = [order[i : i + batch_size] for i in range(0, n, batch_size)]
+    widths = [max(lengths[i] for i in b) - min(lengths[i] for i in b) for b in batches]
+    shuffled = random.Random(0).sample(range(n), n)
+    others = [shuffled[i : i + batch_size] for i in range(0, n, batch_size)]
+    other_widths = [max(lengths[i] for i in b) - min(lengths[i] for i in b) for b in others]
+    assert n < 40 or sum(widths) < 0.35 * sum(other_widths)
+
+
+def test_an_epochs_order_depends_on_nothing_but_seed_and_epoch():
+    def order(seed, epoch):
+        sampler = LengthGroupedSampler([5] * 30, 3, seed)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    assert order(1, 2) == order(1, 2)
+    assert len({tuple(order(seed, epoch)) for seed in (1, 2) for epoch in (0, 1, 2)}) == 6
