@@ -17,9 +17,10 @@ from transformers import TrainerCallback
 from fcbench.backends import ModelOptions
 from fcbench.backends.transformers import TransformersBackend, wrap
 from fcbench.errors import ModelError
+from fcbench.metrics import HEADLINE
 from fcbench.runs import execute, plan, score
 from fcbench.suite import Suite, load_suite
-from fcbench.train._curves import HEADLINES, Curves
+from fcbench.train._curves import Curves
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -121,7 +122,7 @@ class CallsCallback(TrainerCallback):
         self.scores = scores = self.measure(model, processing_class)
         line = self.curves.add_calls(state.global_step, state.epoch, scores)
         # Where the Trainer's other loggers find them.
-        values = {f"eval_{name}": scores.metrics[name].value for name in HEADLINES}
+        values = {f"eval_{name}": scores.metrics[name].value for name in HEADLINE}
         state.log_history.append({"step": state.global_step, "epoch": state.epoch, **values})
         log.info("step %d: %s", state.global_step, self.curves.sentence(line))
         key = _key(line)
@@ -186,5 +187,5 @@ def answering(model: Any) -> Iterator[None]:
 
 def _key(line: Mapping[str, Any]) -> tuple[float, ...]:
     """Return what measurements are ordered by, better ones higher."""
-    values = (line["calls"][name]["value"] for name in reversed(HEADLINES))
+    values = (line["calls"][name]["value"] for name in reversed(HEADLINE))
     return tuple(-1.0 if value is None else value for value in values)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from fcbench.metrics import HEADLINE
 from fcbench.train._svg import Panel, Series, drawing
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from fcbench.runs import Scores
 
-HEADLINES = ("syntax_validity", "name_match", "argument_exact_match")
+
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 60
 
@@ -67,7 +68,7 @@ class Curves:
         """Keep a measurement and return its line; the drawing is brought up to date."""
         calls = {
             name: {key: getattr(scores.metrics[name], key) for key in ("value", "low", "high", "n")}
-            for name in HEADLINES
+            for name in HEADLINE
         }
         line = {
             "step": step,
@@ -91,9 +92,9 @@ class Curves:
 
     def sentence(self, line: Mapping[str, Any]) -> str:
         """Return a measurement in one line."""
-        parts = [f"{name} {_share(line['calls'][name])}" for name in HEADLINES]
+        parts = [f"{name} {_share(line['calls'][name])}" for name in HEADLINE]
         errors = f", {line['n_errors']} errors" if line["n_errors"] else ""
-        return ", ".join(parts) + f" (n = {line['calls'][HEADLINES[0]]['n']}){errors}"
+        return ", ".join(parts) + f" (n = {line['calls'][HEADLINE[0]]['n']}){errors}"
 
     def text(self) -> str:
         """Return the losses as a row of bars, and a table of the measurements."""
@@ -104,12 +105,12 @@ class Curves:
         if self.measured:
             rows = [
                 [line["step"], self._loss_at(line["step"])]
-                + [_share(line["calls"][name]) for name in HEADLINES]
+                + [_share(line["calls"][name]) for name in HEADLINE]
                 for line in self.measured
             ]
-            names = [name.replace("_", " ") for name in HEADLINES]
+            names = [name.replace("_", " ") for name in HEADLINE]
             parts.append(tabulate(rows, headers=["step", "loss", *names], disable_numparse=True))
-            n = self.measured[-1]["calls"][HEADLINES[0]]["n"]
+            n = self.measured[-1]["calls"][HEADLINE[0]]["n"]
             parts.append(f"per cent [95 % interval] of {n} cases that expect a call")
         return "\n\n".join(parts)
 
@@ -122,7 +123,7 @@ class Curves:
     def svg(self) -> str:
         """Return both as a drawing: the loss above, the calls with their intervals below."""
         loss = Series("loss", [(line["step"], line["loss"]) for line in self.losses])
-        calls = [self._series(name) for name in HEADLINES]
+        calls = [self._series(name) for name in HEADLINE]
         return drawing(
             [Panel("loss", [loss]), Panel("calls, per cent, with 95 % intervals", calls, 100.0)],
             "step",

@@ -35,7 +35,7 @@ class CallTrainer(Trainer):
             return super().compute_loss(model, inputs, *args, **options)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
-        data = self.train_dataset if train_dataset is None else train_dataset
+        data: Any = self.train_dataset if train_dataset is None else train_dataset
         batch_size = self.args.per_device_train_batch_size
         return LengthGroupedSampler(list(data["length"]), batch_size, self.args.seed)
 

@@ -83,14 +83,17 @@ def test_a_padded_batch_has_the_loss_and_gradients_of_its_examples(models, name)
         torch.testing.assert_close(found[key], gradient, rtol=1e-3, atol=1e-5)
 
 
-def test_attention_by_products_is_used_where_it_is_the_same_and_nowhere_else(models):
-    used = {name: _attention.use_products(models(name)) for name in sorted(ARCHITECTURES)}
-    assert [name for name, is_used in used.items() if not is_used] == [
-        "bloom",  # its own bias
-        "gemma2",  # bends its scores
-        "gpt2",  # drops weights out
-        "mamba",  # attends to nothing
-    ]
+@pytest.mark.parametrize(
+    ("name", "is_used"),
+    [("gemma3", True), ("llama", True), ("gemma2", False), ("gpt2", False)],
+)
+def test_attention_by_products_is_used_where_it_is_the_same_and_nowhere_else(models, name, is_used):
+    model = models(name)  # Gemma 2 bends its scores, GPT-2 drops weights out
+    before = model.config._attn_implementation
+    assert _attention.use_products(model) == is_used
+    after = model.config._attn_implementation
+    assert after == (_attention.NAME if is_used else before)
+    assert model.training
 
 
 def test_attention_in_bfloat16_is_as_near_to_float32_as_pytorchs_own(models):
