@@ -1,0 +1,151 @@
+"""The experiment that fcbench grew out of, done right: trained, measured, told.
+
+    python -m tests.experiment               # every step that is not done yet, then the page
+    python -m tests.experiment page          # the page alone, from what is stored
+    python -m tests.experiment train:chat    # one step
+
+Each step is skipped where its result is there, and goes on where it was interrupted. All of it
+takes about four hours on 2 cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+import fcbench
+from fcbench.backends import ModelOptions, open_model
+from fcbench.doctor import Options, examine
+from fcbench.runs import execute, plan
+from fcbench.train import fine_tune, read_config
+from tests.backends.real_models import prepared_smollm2
+from tests.experiment import page
+from tests.experiment.plan import (
+    ADAPTER,
+    BASE,
+    PROMPTS,
+    ROOT,
+    ROWS,
+    RUNS,
+    SECOND_BASE,
+    SUITE,
+    TRAINED,
+    TRAININGS,
+    adapter_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.experiment.plan import Row
+
+WEIGHTS = "adapter_model.safetensors"
+NOTICE = (
+    "Gemma is provided under and subject to the Gemma Terms of Use found at "
+    "https://ai.google.dev/gemma/terms\n\n"
+    "The files in this folder are a LoRA adapter, a modification of Gemma 3 270M, made by\n"
+    "python -m fcbench train with the configuration in config.toml.\n"
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=", ".join(steps()))
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for name in args.steps or steps():
+        sys.stderr.write(f"== {name}\n")
+        steps()[name]()
+
+
+def steps() -> dict[str, Callable[[], None]]:
+    """Name -> step, in the order of work."""
+    found: dict[str, Callable[[], None]] = {}
+    for training in TRAININGS:
+        found[f"train:{training}"] = partial(train, training)
+        found[f"ask:{training}"] = partial(ask, training)
+    found["ask:base"] = partial(ask, None)
+    for who in (None, "chat", "raw"):
+        found[f"doctor:{who or 'base'}"] = partial(doctor, who)
+    found["page"] = page.write
+    return found
+
+
+def train(name: str) -> None:
+    """Train, from the last checkpoint on, and keep the curves."""
+    out = TRAINED / name
+    if not (out / WEIGHTS).is_file():
+        config = read_config(ROOT / f"{name}.toml", {"model": model_of(name)})
+        fine_tune(config, resume=True, progress=True)
+    for kind in ("jsonl", "svg"):
+        copy(out / f"curves.{kind}", ROOT / f"curves-{name}.{kind}")
+    if name == "chat":
+        publish(out)
+
+
+def publish(out: Path) -> None:
+    """Put (a) where the repository keeps it."""
+    for name in (WEIGHTS, "adapter_config.json", "config.toml", "README.md", "curves.svg"):
+        copy(out / name, ADAPTER / name)
+    (ADAPTER / "NOTICE").write_text(NOTICE, encoding="utf-8")
+
+
+def copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def model_of(training: str | None) -> str:
+    """Return what loads the model under a training."""
+    return str(prepared_smollm2()) if training == "hermes" else BASE
+
+
+def ask(training: str | None) -> None:
+    """Ask a model all cases in each of its ways; rows that are stored are left alone."""
+    rows = [row for row in ROWS if row.training == training and not is_stored(row)]
+    for base in dict.fromkeys(row.base for row in rows):
+        of_base = [row for row in rows if row.base == base]
+        model = str(prepared_smollm2()) if base == SECOND_BASE else BASE
+        options = ModelOptions(adapter=adapter_of(training), decode=of_base[0].decode)
+        backend = open_model(model, options)
+        # Where this machine keeps a prepared model is nobody else's concern.
+        backend.manifest["name"] = base
+        for row in of_base:
+            todo = plan(
+                base, SUITE, row.prompt, adapter_of(training), row.decode, RUNS,
+                format=row.format, resume=True, progress=True,
+            )  # fmt: skip
+            scores = fcbench.score(execute(todo, backend))
+            sys.stderr.write(f"{row}: {scores.metrics['argument_exact_match']}\n")
+
+
+def is_stored(row: Row) -> bool:
+    found = page.stored(row)
+    return found is not None and len(found.samples) == len(fcbench.load_suite(SUITE).cases)
+
+
+def doctor(training: str | None) -> None:
+    """Keep what doctor says of a model under the prompt that it was trained with."""
+    path = ROOT / f"doctor-{training or 'base'}.json"
+    if path.is_file():
+        return
+    style = training if training in PROMPTS else None
+    options = Options(
+        adapter=adapter_of(training),
+        train_data=None if style is None else SUITE,
+        format_style=style,
+        prompt="chat",
+    )
+    report = msgspec.to_builtins(examine(BASE, options))
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+
+
+if __name__ == "__main__":
+    main()

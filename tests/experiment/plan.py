@@ -1,0 +1,58 @@
+"""What the experiment trains and asks: each training and each row by name, in order of work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path("results/original_experiment")
+RUNS = ROOT / "runs"
+TRAINED = Path("experiment-results")
+ADAPTER = Path("results/adapters/mobile-actions-chat")
+"""Where (a), the adapter that is published, stands."""
+BASE, SECOND_BASE = "gemma3-270m", "smollm2-135m"
+SUITE = "mobile_actions"
+TRAININGS = (
+    "chat",
+    "raw",
+    "cases-100",
+    "cases-300",
+    "epochs-1",
+    "epochs-10",
+    "hermes",
+)
+"""Names of TOML files in ROOT. `cases-100` is three epochs of 100 cases, as `chat` is of 900;
+`epochs-1` and `epochs-10` are so many of the same 100."""
+
+
+class Row(NamedTuple):
+    """One run over all cases: of which training (None: the base), asked how, decoded how."""
+
+    training: str | None
+    prompt: str = "chat"
+    decode: str = "greedy"
+    format: str = "functiongemma"
+
+    @property
+    def base(self) -> str:
+        """The model under the adapter."""
+        return SECOND_BASE if self.format == "hermes" else BASE
+
+
+PROMPTS = ("chat", "raw", "bare")
+MAIN = tuple(
+    Row(training, prompt, decode)
+    for training in ("chat", "raw", None)
+    for decode in ("greedy", "constrained")
+    for prompt in PROMPTS
+)
+SCALING = tuple(Row(name) for name in ("cases-100", "cases-300", "epochs-1", "epochs-10"))
+SECOND = (Row(None, format="hermes"), Row("hermes", format="hermes"))
+ROWS = (*MAIN, *SCALING, *SECOND)
+
+
+def adapter_of(training: str | None) -> str | None:
+    """Return the folder of a training's adapter; the published one for (a)."""
+    if training is None:
+        return None
+    return str(ADAPTER if training == "chat" else TRAINED / training)
