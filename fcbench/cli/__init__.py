@@ -27,6 +27,7 @@ COMMANDS = {
     "parse": "say whether texts are valid calls, and if not, why",
     "lint": "prove that a suite can be satisfied, and find its defects",
     "suites": "list the suites that come with fcbench, or fetch another",
+    "merge": "merge a LoRA adapter into its base, and prove that nothing was lost",
 }
 
 OK, MISSED, USAGE, ERRORS, INTERRUPTED = 0, 1, 2, 3, 130
