@@ -28,6 +28,7 @@ COMMANDS = {
     "lint": "prove that a suite can be satisfied, and find its defects",
     "suites": "list the suites that come with fcbench, or fetch another",
     "merge": "merge a LoRA adapter into its base, and prove that nothing was lost",
+    "export": "write a model for llama.cpp and Ollama, and check what was written",
 }
 
 OK, MISSED, USAGE, ERRORS, INTERRUPTED = 0, 1, 2, 3, 130

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fcbench.backends.transformers import Loaded
-    from fcbench.types import ChatTemplate
 
 N_CASES = 8
 SHORT_TEXT = "The quick brown fox"
@@ -46,11 +45,11 @@ class Difference(Record, frozen=True):
         return self.n_same_choice == self.n_positions
 
 
-def wire_format(template: ChatTemplate | None) -> str | None:
+def wire_format(chat_template: str | None) -> str | None:
     """Return the format a chat template writes calls in; hermes for ChatML turns without calls."""
-    if template is None:
+    if chat_template is None:
         return None
-    return detect_format(template.source) or ("hermes" if CHATML in template.source else None)
+    return detect_format(chat_template) or ("hermes" if CHATML in chat_template else None)
 
 
 def make_probes(loaded: Loaded, suite: str) -> list[Probe]:
@@ -59,7 +58,7 @@ def make_probes(loaded: Loaded, suite: str) -> list[Probe]:
     Of a case the positions that write the answer are looked at: a prompt's own are no choices of
     the model's. What is longer than the model's context loses its beginning.
     """
-    format = wire_format(loaded.template) or "functiongemma"
+    format = wire_format(loaded.tokenizer.chat_template) or "functiongemma"
     style = prompts.Style(format, loaded.template, loaded.bos)
     cases = load_suite(suite).cases[:N_CASES]
     asked = prompts.requests(cases, "chat", style)

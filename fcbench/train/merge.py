@@ -231,7 +231,7 @@ def _write(model: Any, loaded: Loaded, folder: Path, dtype: str) -> list[int]:
 
     from fcbench.backends.transformers import stop_ids
 
-    format = wire_format(loaded.template)
+    format = wire_format(loaded.tokenizer.chat_template)
     stops = stop_ids(loaded, module_of(format).STOP_TOKENS if format else ())
     model = model.to(getattr(torch, dtype))
     model.config.dtype = getattr(torch, dtype)
