@@ -83,10 +83,13 @@ def _without(stops: Sequence[str], text: str) -> str:
 
 def _ask_llama(gguf: Path, texts: Sequence[str], stops: Sequence[str]) -> list[tuple[str, Json]]:
     """Return what llama.cpp writes after each text, and the tokens that it makes of the text."""
+    import torch
     import xllamacpp
 
     params = xllamacpp.CommonParams()
     params.model.path = str(gguf)
+    # As torch, which obeys OMP_NUM_THREADS: one more than are free is ten times slower.
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = torch.get_num_threads()
     params.n_ctx, params.n_parallel, params.verbosity = _CONTEXT, 1, -1
     try:
         server = xllamacpp.Server(params)
