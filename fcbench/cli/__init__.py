@@ -30,6 +30,8 @@ COMMANDS = {
     "train": "fine-tune a model on function calls, and measure its calls meanwhile",
     "doctor": "say why a model emits no calls, check by check",
     "suites": "list the suites that come with fcbench, or fetch another",
+    "merge": "merge a LoRA adapter into its base, and prove that nothing was lost",
+    "export": "write a model for llama.cpp and Ollama, and check what was written",
 }
 
 OK, MISSED, USAGE, ERRORS, INTERRUPTED = 0, 1, 2, 3, 130
