@@ -15,6 +15,7 @@ from fcbench import registry
 from fcbench.errors import SuiteError
 from fcbench.prompts import _file
 from fcbench.prompts._case_text import last_user_text
+from fcbench.prompts._jinja import own_template
 from fcbench.prompts._style import Style
 from fcbench.prompts._target import WITHOUT_TEXT, Fault, Target, targets
 from fcbench.types import Request
@@ -26,6 +27,7 @@ __all__ = [
     "Target",
     "check_file",
     "few_shot",
+    "own_template",
     "requests",
     "targets",
 ]

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, NoReturn
 
 from fcbench.errors import UsageError
+from fcbench.formats import name_of
 
 if TYPE_CHECKING:
     import jinja2
@@ -15,11 +16,22 @@ if TYPE_CHECKING:
     from fcbench.types import Json
 
 
-class OwnTemplate:
-    """The project's FunctionGemma chat template, for models that have none."""
+FALLBACK = "functiongemma"
 
-    def __init__(self, bos: str) -> None:
-        self.source = (files("fcbench.formats") / "functiongemma.jinja").read_text(encoding="utf-8")
+
+def own_template(format: str = FALLBACK) -> str:
+    """Return the project's chat template of a format; FunctionGemma's where it has none."""
+    found = files("fcbench.formats") / f"{name_of(format)}.jinja"
+    if not found.is_file():
+        found = files("fcbench.formats") / f"{FALLBACK}.jinja"
+    return found.read_text(encoding="utf-8")
+
+
+class OwnTemplate:
+    """The project's chat template of a format, for models that have none."""
+
+    def __init__(self, bos: str, format: str = FALLBACK) -> None:
+        self.source = own_template(format)
         self._bos = bos
 
     def __call__(self, messages: list[dict[str, Json]], tools: list[dict[str, Json]]) -> str:

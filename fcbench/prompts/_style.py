@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class Style(msgspec.Struct, frozen=True):
     """What prompts depend on beside the case.
 
-    `template` is the model's chat template, or None for the project's own; `bos` the token that
-    each of the model's prompts begins with; `format` the wire format of calls; `prompt_file` the
-    path of a Jinja file, which then makes the prompt.
+    `template` is the model's chat template, or None for the project's own of the format; `bos` the
+    token that each of the model's prompts begins with; `format` the wire format of calls;
+    `prompt_file` the path of a Jinja file, which then makes the prompt.
     """
 
     format: str = "functiongemma"

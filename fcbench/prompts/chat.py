@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def render(case: Case, examples: Sequence[Case], style: Style) -> str:
     """Return the rendered conversation; UsageError if the template refuses it."""
-    template = style.template or OwnTemplate(style.bos)
+    template = style.template or OwnTemplate(style.bos, style.format)
     messages = style.wire.prepare_messages(_conversation(case, examples, style.wire.TRIGGER))
     try:
         return template(messages, openai_tools(case))

@@ -23,7 +23,7 @@ _WIDTH = 60
 
 
 class Curves:
-    """What was seen at which step, in curves.jsonl of a folder, one line each.
+    """What was seen at which step, in NAME.jsonl of a folder, one line each.
 
     A line of a loss has `step`, `epoch`, `loss` and `learning_rate`; one of a measurement has
     `step`, `epoch`, `n_cases`, `n_errors` and `calls`, which holds value, low, high and n of each
@@ -31,10 +31,10 @@ class Curves:
     dropped; 0 begins anew.
     """
 
-    def __init__(self, folder: Path, up_to: int | None = None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, up_to: int | None = None, name: str = "curves") -> None:
+        self._file, self._drawing = folder / f"{name}.jsonl", folder / f"{name}.svg"
         self.lines: list[dict[str, Any]] = []
-        file = folder / "curves.jsonl"
+        file = self._file
         if file.is_file():
             text = file.read_text(encoding="utf-8")
             # A killed run may have left half a line at the end.
@@ -78,17 +78,17 @@ class Curves:
             "calls": calls,
         }
         self._append(line)
-        (self._folder / "curves.svg").write_text(self.svg(), encoding="utf-8")
+        self._drawing.write_text(self.svg(), encoding="utf-8")
         return line
 
     def _append(self, line: dict[str, Any]) -> None:
         self.lines.append(line)
-        with (self._folder / "curves.jsonl").open("a", encoding="utf-8") as file:
+        with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def _write_all(self) -> None:
         text = "".join(json.dumps(line) + "\n" for line in self.lines)
-        (self._folder / "curves.jsonl").write_text(text, encoding="utf-8")
+        self._file.write_text(text, encoding="utf-8")
 
     def sentence(self, line: Mapping[str, Any]) -> str:
         """Return a measurement in one line."""
@@ -104,7 +104,7 @@ class Curves:
             parts.append(f"loss {losses[0]:.3g} {_bars(losses)} {losses[-1]:.3g}")
         if self.measured:
             rows = [
-                [line["step"], self._loss_at(line["step"])]
+                [line["step"], _number(self.loss_at(line["step"]))]
                 + [_share(line["calls"][name]) for name in HEADLINE]
                 for line in self.measured
             ]
@@ -114,11 +114,11 @@ class Curves:
             parts.append(f"per cent [95 % interval] of {n} cases that expect a call")
         return "\n\n".join(parts)
 
-    def _loss_at(self, step: int) -> str:
+    def loss_at(self, step: int) -> float | None:
         """Return the mean loss of the steps since the measurement before, up to a step."""
         before = max((m["step"] for m in self.measured if m["step"] < step), default=0)
         losses = [line["loss"] for line in self.losses if before < line["step"] <= step]
-        return f"{sum(losses) / len(losses):.3f}" if losses else "—"
+        return sum(losses) / len(losses) if losses else None
 
     def svg(self) -> str:
         """Return both as a drawing: the loss above, the calls with their intervals below."""
@@ -140,6 +140,10 @@ class Curves:
 
 def _per_cent(share: float | None) -> float | None:
     return None if share is None else 100 * share
+
+
+def _number(value: float | None) -> str:
+    return "—" if value is None else f"{value:.3f}"
 
 
 def _share(cell: Mapping[str, Any]) -> str:

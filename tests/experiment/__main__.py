@@ -15,7 +15,6 @@ import logging
 import shutil
 import sys
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,7 +24,6 @@ from fcbench.backends import ModelOptions, open_model
 from fcbench.doctor import Options, examine
 from fcbench.runs import execute, plan
 from fcbench.train import fine_tune, read_config
-from tests.backends.real_models import prepared_smollm2
 from tests.experiment import page
 from tests.experiment.plan import (
     ADAPTER,
@@ -40,9 +38,11 @@ from tests.experiment.plan import (
     TRAININGS,
     adapter_of,
 )
+from tests.experiment.second_base import second_base
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.experiment.plan import Row
 
@@ -104,7 +104,7 @@ def copy(source: Path, target: Path) -> None:
 
 def model_of(training: str | None) -> str:
     """Return what loads the model under a training."""
-    return str(prepared_smollm2()) if training == "hermes" else BASE
+    return str(second_base()) if training == "hermes" else BASE
 
 
 def ask(training: str | None) -> None:
@@ -112,7 +112,7 @@ def ask(training: str | None) -> None:
     rows = [row for row in ROWS if row.training == training and not is_stored(row)]
     for base in dict.fromkeys(row.base for row in rows):
         of_base = [row for row in rows if row.base == base]
-        model = str(prepared_smollm2()) if base == SECOND_BASE else BASE
+        model = str(second_base()) if base == SECOND_BASE else BASE
         options = ModelOptions(adapter=adapter_of(training), decode=of_base[0].decode)
         backend = open_model(model, options)
         # Where this machine keeps a prepared model is nobody else's concern.

@@ -10,7 +10,7 @@ RUNS = ROOT / "runs"
 TRAINED = Path("experiment-results")
 ADAPTER = Path("results/adapters/mobile-actions-chat")
 """Where (a), the adapter that is published, stands."""
-BASE, SECOND_BASE = "gemma3-270m", "smollm2-135m"
+BASE, SECOND_BASE = "gemma3-270m", "smollm2-135m-instruct"
 SUITE = "mobile_actions"
 TRAININGS = (
     "chat",

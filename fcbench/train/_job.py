@@ -1,0 +1,198 @@
+"""From a configuration to what a training run works with: examples, model, trainer."""
+
+from __future__ import annotations
+
+import logging
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fcbench.errors import UsageError
+from fcbench.formats import detect_format
+from fcbench.prompts import Style
+from fcbench.suite import load_training
+from fcbench.train._examples import encode, fault_counts, valid_targets
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fcbench.backends.transformers import Loaded
+    from fcbench.prompts import Target
+    from fcbench.train._callback import CallsCallback
+    from fcbench.train._config import Config
+    from fcbench.train._examples import Example
+    from fcbench.types import Case
+
+CHECKPOINTS = "checkpoints"
+log = logging.getLogger("fcbench")
+
+
+class Job(NamedTuple):
+    """What a training run works with.
+
+    `faults` counts the targets that the strict grammar refuses, by kind; `token_ids` are the rows
+    that are trained; `leaks` the measured cases that a training case asks word for word.
+    """
+
+    config: Config
+    loaded: Loaded
+    model: Any
+    examples: list[Example]
+    faults: dict[str, int]
+    token_ids: list[int]
+    calls: CallsCallback | None
+    leaks: list[str]
+
+
+def check_data(config: Config) -> None:
+    """Raise what is wrong with the data, as far as that is known without the model."""
+    if config.format != "auto":
+        _targets(config, _cases(config), Style(config.format))
+
+
+def job_of(config: Config) -> Job:
+    """Return the loaded model and the checked examples; see fine_tune for what is raised."""
+    from fcbench.train._model import load_base, prepare, trained_tokens
+
+    cases = _cases(config)
+    loaded = load_base(config)
+    style = Style(_format(config, loaded), loaded.template, loaded.bos)
+    targets = _targets(config, cases, style)
+    stop_ids = {*loaded.eos_ids, *loaded.ids_of(style.wire.STOP_TOKENS)}
+    examples = encode(targets, config.format_style, style, loaded.tokenizer, stop_ids)
+    token_ids = trained_tokens(config, loaded, style.wire.WIRE)
+    calls = _calls_callback(config, style)
+    leaks = [] if calls is None else _leaks(cases, calls.cases)
+    if leaks:
+        log.warning(
+            "%d of the measured cases ask, word for word, what a training case asks: %s",
+            len(leaks),
+            ", ".join(leaks[:5]),
+        )
+    return Job(
+        config=config,
+        loaded=loaded,
+        model=prepare(config, loaded, token_ids),
+        examples=_short_enough(config, loaded, examples),
+        faults=fault_counts(targets),
+        token_ids=token_ids,
+        calls=calls,
+        leaks=leaks,
+    )
+
+
+def _cases(config: Config) -> list[Case]:
+    cases = [case for name in config.data for case in load_training(name)]
+    if config.n_cases is None or config.n_cases >= len(cases):
+        return cases
+    return random.Random(config.seed).sample(cases, config.n_cases)  # noqa: S311  repeatable
+
+
+def _targets(config: Config, cases: Sequence[Case], style: Style) -> list[Target]:
+    return valid_targets(
+        cases, config.format_style, style, allow_invalid=config.allow_invalid_targets
+    )
+
+
+def _format(config: Config, loaded: Loaded) -> str:
+    if config.format != "auto":
+        return config.format
+    found = None if loaded.template is None else detect_format(loaded.template.source)
+    if found is None:
+        raise UsageError(
+            f"{config.model}: its chat template writes no known format", hint="--format NAME"
+        )
+    return found
+
+
+def _short_enough(config: Config, loaded: Loaded, examples: list[Example]) -> list[Example]:
+    """Return the examples that fit. UsageError for one beyond the context, if none may be left."""
+    most = config.max_length or loaded.context_length
+    kept = [example for example in examples if len(example.input_ids) <= most]
+    if len(kept) < len(examples) and config.max_length is None:
+        longest = max(examples, key=lambda example: len(example.input_ids))
+        raise UsageError(
+            f"{longest.case_id}: {len(longest.input_ids)} tokens exceed the model's context of "
+            f"{most}",
+            hint="--max-length N leaves such examples out",
+        )
+    if not kept:
+        raise UsageError(f"every example has more than {most} tokens")
+    if len(kept) < len(examples):
+        log.warning("%d examples of more than %d tokens left out", len(examples) - len(kept), most)
+    return kept
+
+
+def _calls_callback(config: Config, style: Style) -> CallsCallback | None:
+    if config.eval_suite is None:
+        return None
+    from fcbench.train._callback import CallsCallback
+
+    return CallsCallback(
+        config.eval_suite,
+        every=config.eval_every,
+        n_cases=config.eval_cases,
+        prompt=config.eval_prompt or config.format_style,
+        format=style.format,
+        seed=config.seed,
+        patience=config.patience,
+        out=config.out,
+    )
+
+
+def _leaks(training: Sequence[Case], measured: Sequence[Case]) -> list[str]:
+    """Return the ids of measured cases whose conversation a training case has, word for word."""
+    seen = {_words(case) for case in training}
+    return [case.id for case in measured if _words(case) in seen]
+
+
+def _words(case: Case) -> tuple[str, ...]:
+    return tuple(str(message.get("content")) for message in case.messages)
+
+
+def trainer_of(job: Job, *, progress: bool) -> Any:
+    """Return the Trainer of a job."""
+    import torch
+    from datasets import Dataset
+    from transformers import PrinterCallback, TrainingArguments
+
+    from fcbench.train._trainer import CallTrainer, Collator, Progress
+
+    config = job.config
+    data = Dataset.from_dict({
+        "input_ids": [example.input_ids for example in job.examples],
+        "labels": [example.labels for example in job.examples],
+        "length": [len(example.input_ids) for example in job.examples],
+    })  # fmt: skip
+    schedule = "constant_with_warmup" if config.schedule == "constant" else config.schedule
+    arguments = TrainingArguments(
+        output_dir=str(Path(config.out) / CHECKPOINTS),
+        num_train_epochs=config.epochs,
+        max_steps=config.max_steps or -1,
+        per_device_train_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.accumulate,
+        learning_rate=config.rate,
+        lr_scheduler_type=schedule,
+        warmup_steps=config.warmup,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.clip_norm,
+        seed=config.seed,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_steps=config.save_every,
+        save_total_limit=config.keep_checkpoints,
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        disable_tqdm=True,
+        report_to="none",
+    )
+    trainer = CallTrainer(
+        model=job.model,
+        args=arguments,
+        train_dataset=data,
+        data_collator=Collator(job.loaded.pad_id),
+        processing_class=job.loaded.tokenizer,
+        callbacks=[Progress(shown=progress), *([] if job.calls is None else [job.calls])],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
