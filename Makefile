@@ -1,4 +1,4 @@
-# make demo    the base model over two suites: what fcbench prints
+# make demo    the base model and a fine-tuned one over two suites: what fcbench prints
 # make test    lint, types, tests; without a model, a few minutes
 # make test-model    the tests that need the packaged Gemma 3 270M, or SmolLM2 135M
 # make test-bfcl     our judgement of BFCL's entries beside bfcl-eval's own, which it fetches
@@ -7,6 +7,8 @@
 # make bench-generation    cases answered a second, beside others and the machine's floor
 # make bench-constrained   what holding a model to a grammar costs, into results/benchmarks/
 # make bench-exactness     how often answers are those of model.generate, into results/benchmarks/
+# make bench-training      training beside the plain recipe, into results/benchmarks/
+# make experiment    the fine-tunes of results/original_experiment/ and all that is asked of them, 4 h
 # make coverage    how often the intervals hold the truth, into results/benchmarks/
 # make fuzz    texts that break the parser, looked for during FUZZ_SECONDS
 
@@ -16,12 +18,15 @@ FUZZ_SECONDS ?= 600
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test test-model test-bfcl bench bench-generation bench-constrained \
-	bench-exactness coverage fuzz lint types clean
+	bench-exactness bench-training experiment coverage fuzz lint types clean
 
 demo: .venv/installed-model
 	$(BIN)/python -m fcbench run --model gemma3-270m --prompt chat,raw,bare,raw+3 \
 		--suite original_experiment --suite mobile_actions --limit 40 \
 		--max-new-tokens 64 --results demo-results
+	$(BIN)/python -m fcbench run --model gemma3-270m --adapter results/adapters/mobile-actions-chat \
+		--prompt chat,raw,bare --suite original_experiment --suite mobile_actions --limit 40 \
+		--results demo-results
 
 test: lint types .venv/installed-test
 	$(BIN)/python -m pytest --quiet
@@ -49,6 +54,12 @@ bench-constrained: .venv/installed-bench
 bench-exactness: .venv/installed-bench .venv/installed-smollm2
 	$(BIN)/python -m tests.benchmarks.exactness
 
+bench-training: .venv/installed-bench
+	$(BIN)/python -m tests.benchmarks.training
+
+experiment: .venv/installed-bench .venv/installed-smollm2
+	$(BIN)/python -m tests.experiment
+
 coverage: .venv/installed-test
 	$(BIN)/python -m tests.benchmarks.coverage
 
@@ -67,11 +78,11 @@ types: .venv/installed-test
 	$(PYTHON) -m venv .venv
 
 .venv/installed-test: .venv/bin/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[hf,train,constrain,test]'
+	$(PIP) --editable '.[hf,train,constrain,export,test]'
 	touch $@
 
 .venv/installed-model: .venv/bin/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[gemma]'
+	$(PIP) --editable '.[gemma,train]'
 	touch $@
 
 # Without what it needs itself, which is another way to run it.

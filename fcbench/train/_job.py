@@ -54,6 +54,8 @@ def job_of(config: Config) -> Job:
     """Return the loaded model and the checked examples; see fine_tune for what is raised."""
     from fcbench.train._model import load_base, prepare, trained_tokens
 
+    from transformers import set_seed
+
     cases = _cases(config)
     loaded = load_base(config)
     style = Style(_format(config, loaded), loaded.template, loaded.bos)
@@ -69,6 +71,7 @@ def job_of(config: Config) -> Job:
             len(leaks),
             ", ".join(leaks[:5]),
         )
+    set_seed(config.seed)  # LoRA's matrices are drawn
     return Job(
         config=config,
         loaded=loaded,

@@ -189,10 +189,19 @@ def plain_trainer(folder, tmp_path, **options):
 def test_two_lines_measure_calls_in_a_plain_trainer(tiny_folder, suite_file, tmp_path):
     trainer = plain_trainer(str(tiny_folder), tmp_path)
     attention = trainer.model.config._attn_implementation
-    trainer.add_callback(CallsCallback(suite_file, every=3, n_cases=4))
+    callback = CallsCallback(suite_file, every=3, n_cases=12)
+    trainer.add_callback(callback)
     trainer.train()
+    scores = fcbench.score(fcbench.run(str(tiny_folder), suite_file, dtype="float32"))
+    asked = {case.id for case in callback.cases}
+    right = [v.arguments for v in scores.verdicts if v.case.id in asked]
+    share = sum(right) / len(right)
+    assert 0 < share
     measured = [line for line in trainer.state.log_history if "eval_argument_exact_match" in line]
-    assert [(m["step"], m["eval_argument_exact_match"]) for m in measured] == [(3, 1.0), (4, 1.0)]
+    assert [(m["step"], m["eval_argument_exact_match"]) for m in measured] == [
+        (3, share),
+        (4, share),
+    ]
     assert trainer.model.training
     assert trainer.model.config._attn_implementation == attention
     lines = (tmp_path / "theirs" / "curves.jsonl").read_text().splitlines()
