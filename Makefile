@@ -78,7 +78,7 @@ types: .venv/installed-test
 	$(PYTHON) -m venv .venv
 
 .venv/installed-test: .venv/bin/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[hf,train,constrain,export,test]'
+	$(PIP) --editable '.[hf,qlora,constrain,export,test]'
 	touch $@
 
 .venv/installed-model: .venv/bin/python pyproject.toml constraints.txt

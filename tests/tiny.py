@@ -60,12 +60,12 @@ def write_model(folder: Path) -> Path:
     torch.manual_seed(0)
     config = Gemma3TextConfig(
         vocab_size=len(tokenizer),
-        hidden_size=48,
-        intermediate_size=96,
+        hidden_size=64,
+        intermediate_size=128,
         num_hidden_layers=2,
-        num_attention_heads=3,
+        num_attention_heads=2,
         num_key_value_heads=1,
-        head_dim=16,
+        head_dim=32,
         layer_types=["full_attention"] * 2,
         max_position_embeddings=1024,
         initializer_range=0.1,

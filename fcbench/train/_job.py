@@ -52,9 +52,9 @@ def check_data(config: Config) -> None:
 
 def job_of(config: Config) -> Job:
     """Return the loaded model and the checked examples; see fine_tune for what is raised."""
-    from fcbench.train._model import load_base, prepare, trained_tokens
-
     from transformers import set_seed
+
+    from fcbench.train._model import load_base, prepare, trained_tokens
 
     cases = _cases(config)
     loaded = load_base(config)

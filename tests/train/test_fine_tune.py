@@ -10,7 +10,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 import fcbench
 from fcbench.cli import main
-from fcbench.errors import ModelError, RunError, UsageError
+from fcbench.errors import MissingExtra, ModelError, RunError, UsageError
 from fcbench.train import CallsCallback, fine_tune
 from fcbench.train._callback import drawn_cases
 from fcbench.train._config import as_toml
@@ -196,7 +196,7 @@ def test_two_lines_measure_calls_in_a_plain_trainer(tiny_folder, suite_file, tmp
     asked = {case.id for case in callback.cases}
     right = [v.arguments for v in scores.verdicts if v.case.id in asked]
     share = sum(right) / len(right)
-    assert 0 < share
+    assert share > 0
     measured = [line for line in trainer.state.log_history if "eval_argument_exact_match" in line]
     assert [(m["step"], m["eval_argument_exact_match"]) for m in measured] == [
         (3, share),
@@ -264,3 +264,33 @@ def test_the_command_lists_targets_that_teach_broken_calls(config, suite_file, c
     assert "16 of 16 training targets are refused" in said
     assert "hint: train with the chat template" in said
     assert not Path(config().out).exists()
+
+
+# Four bits
+
+
+def test_an_adapter_is_trained_on_weights_of_four_bits_and_measured_meanwhile(
+    config, tiny_folder, suite_file
+):
+    pytest.importorskip("bitsandbytes")
+    made = config(
+        model=str(tiny_folder), method="qlora", lora_r=4, learning_rate=1e-3, max_steps=6,
+        eval_suite=suite_file, eval_every=3, eval_cases=4,
+    )  # fmt: skip
+    trained = fine_tune(made)
+    losses = [line["loss"] for line in trained.curves.losses]
+    assert losses[-1] < losses[0]
+    assert [m["step"] for m in trained.curves.measured] == [3, 6]
+    plain = fcbench.run(str(tiny_folder), suite_file, adapter=str(trained.folder), limit=1)
+    assert plain.manifest["model"]["adapter"]["active"]
+
+
+def test_four_bits_without_their_package_name_the_extra(config, monkeypatch):
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda n, *a: None if n == "bitsandbytes" else find(n, *a)
+    )
+    with pytest.raises(MissingExtra, match=r"fcbench\[qlora\]"):
+        fine_tune(config(method="qlora"))
