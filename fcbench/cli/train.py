@@ -8,9 +8,12 @@ import sys
 import types
 import typing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fcbench.cli import OK
+from fcbench.cli import ERRORS, OK
+
+if TYPE_CHECKING:
+    from fcbench.train import Trained
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -68,24 +71,27 @@ def run(args: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(args).items() if name in names}
     config = _config.read_config(args.config, given)
     from fcbench.train import fine_tune
+    from fcbench.train._card import next_command
 
     trained = fine_tune(config, resume=args.resume, progress=True)
     if args.json:
-        curves = [] if trained.curves is None else trained.curves.measured
+        curves = trained.curves.measured
         made = {"folder": str(trained.folder), **trained.facts, "measured": curves}
         sys.stdout.write(json.dumps(made, indent=2, ensure_ascii=False) + "\n")
-        return OK
+        return _code(trained)
     facts = trained.facts
-    if trained.curves is not None:
-        sys.stdout.write(f"{trained.curves.text()}\n\n")
+    sys.stdout.write(f"{trained.curves.text()}\n\n")
     sys.stdout.write(
         f"{facts['n_steps']} steps over {facts['n_examples']} examples in "
         f"{facts['seconds'] / 60:.1f} min: {trained.folder}\n"
     )
-    named = f"--model {config.model} --adapter {config.out}"
-    if config.method == "full":
-        named = f"--model {config.out}"
-    suite = config.eval_suite or "SUITE"
-    prompt = config.format_style
-    sys.stdout.write(f"next: python -m fcbench run {named} --suite {suite} --prompt {prompt}\n")
-    return OK
+    sys.stdout.write(f"next: {next_command(config, facts)}\n")
+    return _code(trained)
+
+
+def _code(trained: Trained) -> int:
+    """Return 3 where the machinery failed in a measurement: its numbers are over fewer cases."""
+    n_errors = sum(line["n_errors"] for line in trained.curves.measured)
+    if n_errors:
+        sys.stderr.write(f"{n_errors} samples of the measurements are errors\n")
+    return ERRORS if n_errors else OK

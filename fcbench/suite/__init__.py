@@ -56,16 +56,33 @@ def read_training(path: Path, suite: Suite) -> list[Case]:
     return msgspec.structs.replace(suite, training=path).training_cases()
 
 
-def load_training(name_or_path: str | Path) -> list[Case]:
-    """Return the cases to train on: a suite's training file by its name or folder, or a file's.
+def load_training(*names_or_paths: str | Path) -> list[Case]:
+    """Return the cases to train on: of suites' training files by name or folder, and of files.
 
     A file's rows are read as load_suite reads them, except that where `metadata` tells rows apart
-    those of "train" are taken. SuiteError for what cannot be used, UsageError for an unknown name.
+    those of "train" are taken. SuiteError for what cannot be used, two cases of one id among it;
+    UsageError for an unknown name.
     """
+    cases: list[Case] = []
+    for name in names_or_paths:
+        path = Path(name)
+        if path.is_file():
+            cases += _some(_rows.read(path, Reading("train")), str(path), "train on")
+        else:
+            cases += load_suite(name).training_cases()
+    _rows.refuse_duplicates(cases, ", ".join(map(str, names_or_paths)))
+    return cases
+
+
+def training_file(name_or_path: str | Path) -> Path:
+    """Return the file that load_training reads. SuiteError and UsageError as there."""
     path = Path(name_or_path)
-    if not path.is_file():
-        return load_suite(name_or_path).training_cases()
-    return _some(_rows.read(path, Reading("train")), str(path), "train on")
+    if path.is_file():
+        return path
+    suite = load_suite(name_or_path)
+    if suite.training is None:
+        suite.training_cases()  # says what is missing
+    return Path(str(suite.training))
 
 
 class _Manifest(msgspec.Struct, forbid_unknown_fields=True):

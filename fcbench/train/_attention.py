@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from fcbench.backends.transformers import LAYERS
+
 NAME = "fcbench_training"
 _HIDDEN = -1e30
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1}
@@ -106,12 +108,21 @@ AttentionInterface.register(NAME, _attend)
 AttentionMaskInterface.register(NAME, _no_mask)
 
 
+def _tells_windows(model: Any) -> bool:
+    """Whether layers say by themselves what they see; of some only the mask does, unread here."""
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or LAYERS)
+    windows = [m for m in model.modules() if getattr(m, "sliding_window", None) is not None]
+    has_window = getattr(config, "sliding_window", None) is not None
+    return kinds <= LAYERS and (bool(windows) or not has_window)
+
+
 def use_products(model: Any) -> bool:
     """Let a model on the CPU attend by products, if its logits stay what they are.
 
     Tried as the model is trained, so that dropout keeps it from being used.
     """
-    if model.device.type != "cpu" or model.dtype not in _TOLERANCE:
+    if model.device.type != "cpu" or model.dtype not in _TOLERANCE or not _tells_windows(model):
         return False
     before = model.config._attn_implementation  # noqa: SLF001  transformers has no other name
     ids = torch.arange(2, 50, device=model.device)[None] % model.config.get_text_config().vocab_size

@@ -30,45 +30,17 @@ if TYPE_CHECKING:
 
 BEST = "best"
 BEST_FILE = "best.json"
+"""Written last: a folder that has it is whole."""
+NAME = "the model in training"
 log = logging.getLogger("fcbench")
 
 
-class CallsCallback(TrainerCallback):
-    """Measures calls every so many steps, keeps the best weights, and may stop the training.
+class LossCallback(TrainerCallback):
+    """Keeps the losses, in curves.jsonl and curves.svg of a folder."""
 
-        from fcbench.train import CallsCallback
-        trainer.add_callback(CallsCallback("mobile_actions", every=50))
-
-    It writes curves.jsonl (losses too) and curves.svg into `out`, by default the Trainer's output
-    folder, and the weights with the best argument_exact_match into its folder `best`: of equals
-    those with the better name_match, then syntax_validity, then the later ones. After `patience`
-    measurements in a row without a better argument_exact_match it stops the training. The Trainer
-    needs the tokenizer as its processing_class.
-
-    `cases` are drawn from the suite with `seed`; all of them where it has no more.
-    """
-
-    def __init__(  # noqa: PLR0913  what a measurement depends on
-        self,
-        suite: str | Path | Suite,
-        *,
-        every: int = 50,
-        n_cases: int = 40,
-        prompt: str = "chat",
-        format: str = "functiongemma",
-        seed: int = 0,
-        patience: int | None = None,
-        out: str | Path | None = None,
-    ) -> None:
-        self._suite = suite if isinstance(suite, Suite) else load_suite(suite)
-        self.cases = drawn_cases(self._suite.cases, n_cases, seed)
-        self._every, self._patience = every, patience
-        self._prompt, self._format = prompt, format
+    def __init__(self, out: str | Path | None = None) -> None:
         self._out = None if out is None else Path(out)
         self._curves: Curves | None = None
-        self._best: tuple[float, ...] = ()
-        self._n_stale = 0
-        self.scores: Scores | None = None
 
     @property
     def curves(self) -> Curves:
@@ -77,17 +49,17 @@ class CallsCallback(TrainerCallback):
             raise ModelError("nothing is measured before training begins")
         return self._curves
 
+    @property
+    def folder(self) -> Path:
+        """Where they are kept."""
+        return self.curves.folder
+
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Take up the curves of the steps before, if training goes on from a checkpoint."""
         del control
-        self._out = self._out or Path(args.output_dir)
-        self._out.mkdir(parents=True, exist_ok=True)
-        self._curves = Curves(self._out, up_to=state.global_step)
-        exact = [key[0] for key in map(_key, self._curves.measured)]
-        self._n_stale = len(exact) - 1 - exact.index(max(exact)) if exact else 0
-        kept = self._out / BEST / BEST_FILE
-        if state.global_step and kept.is_file():
-            self._best = tuple(json.loads(kept.read_text(encoding="utf-8"))["key"])
+        folder = self._out or Path(args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._curves = Curves(folder, up_to=state.global_step)
 
     def on_log(
         self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any
@@ -99,6 +71,53 @@ class CallsCallback(TrainerCallback):
                 state.global_step, state.epoch, logs["loss"], logs.get("learning_rate")
             )
 
+    def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Draw them."""
+        del args, state, control, given
+        self.curves.draw()
+
+
+class CallsCallback(LossCallback):
+    """Measures calls every so many steps, keeps the best weights, and may stop the training.
+
+        from fcbench.train import CallsCallback
+        trainer.add_callback(CallsCallback("mobile_actions", every=50))
+
+    It writes curves.jsonl (losses too) and curves.svg into `out`, by default the Trainer's output
+    folder, and the weights with the best argument_exact_match into its folder `best`: of equals
+    those with the better name_match, then syntax_validity, then the later ones; never those of a
+    measurement in which the machinery failed. After `patience` measurements in a row without a
+    better argument_exact_match it stops the training. Values also stand in the Trainer's
+    log_history, as eval_argument_exact_match and so on. The Trainer needs the tokenizer as its
+    processing_class.
+
+    `n_cases` are drawn from the suite with `seed`; all of them where it has no more. `format` is
+    the wire format, "auto" for what the chat template writes.
+    """
+
+    def __init__(  # noqa: PLR0913  what a measurement depends on
+        self,
+        suite: str | Path | Suite,
+        *,
+        every: int = 50,
+        n_cases: int = 40,
+        prompt: str = "chat",
+        format: str = "auto",
+        seed: int = 0,
+        patience: int | None = None,
+        out: str | Path | None = None,
+    ) -> None:
+        super().__init__(out)
+        self._suite = suite if isinstance(suite, Suite) else load_suite(suite)
+        self.cases = drawn_cases(self._suite.cases, n_cases, seed)
+        self._every, self._patience = every, patience
+        self._prompt, self._format = prompt, format
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Take up the curves of the steps before, if training goes on from a checkpoint."""
+        super().on_train_begin(args, state, control)
+        recover(self.folder / BEST)
+
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Measure when it is time."""
         del args
@@ -106,10 +125,10 @@ class CallsCallback(TrainerCallback):
             self._measure(state, control, **given)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """Measure what was not measured yet."""
-        del args
+        """Measure what was not measured yet, and draw."""
         if self.curves.last_measured != state.global_step:
             self._measure(state, control, **given)
+        super().on_train_end(args, state, control)
 
     def _measure(
         self, state: Any, control: Any, model: Any, processing_class: Any = None, **_: Any
@@ -119,40 +138,59 @@ class CallsCallback(TrainerCallback):
                 "CallsCallback needs the tokenizer",
                 hint="Trainer(…, processing_class=tokenizer)",
             )
-        self.scores = scores = self.measure(model, processing_class)
-        line = self.curves.add_calls(state.global_step, state.epoch, scores)
-        # Where the Trainer's other loggers find them.
-        values = {f"eval_{name}": scores.metrics[name].value for name in HEADLINE}
+        best = max(map(_key, self.curves.measured), default=())
+        line = self.curves.add_calls(
+            state.global_step, state.epoch, self.measure(model, processing_class)
+        )
+        values = {f"eval_{name}": line["calls"][name]["value"] for name in HEADLINE}
         state.log_history.append({"step": state.global_step, "epoch": state.epoch, **values})
         log.info("step %d: %s", state.global_step, self.curves.sentence(line))
         key = _key(line)
-        self._n_stale = 0 if not self._best or key[0] > self._best[0] else self._n_stale + 1
-        if key >= self._best:
-            self._best = key
-            self._keep(model, state.global_step, key)
-        if self._patience is not None and self._n_stale >= self._patience:
-            log.info("no better argument_exact_match in %d measurements: enough", self._n_stale)
+        if key and key >= best:
+            keep(model, processing_class, self.folder / BEST, state.global_step)
+        if self.is_tired:
+            log.info("no better argument_exact_match in %d measurements: enough", self._patience)
             control.should_training_stop = True
+
+    @property
+    def is_tired(self) -> bool:
+        """Whether `patience` measurements in a row were no better than the best before them."""
+        exact = [key[0] if key else -1.0 for key in map(_key, self.curves.measured)]
+        return (
+            self._patience is not None
+            and bool(exact)
+            and len(exact) - 1 - exact.index(max(exact)) >= self._patience
+        )
 
     def measure(self, model: Any, tokenizer: Any) -> Scores:
         """Return the scores of a model as it is now."""
+        todo = plan(NAME, self._suite, self._prompt, None, None, None, format=self._format)
+        todo = msgspec.structs.replace(todo, cases=self.cases)
         with answering(model):
-            backend = TransformersBackend(
-                wrap(model, tokenizer, {"name": "the model in training"}), ModelOptions()
-            )
-            todo = plan("the model in training", self._suite, self._prompt, None, None, None,
-                        format=self._format)  # fmt: skip
-            return score(execute(msgspec.structs.replace(todo, cases=self.cases), backend))
+            loaded = wrap(model, tokenizer, {"name": NAME})
+            return score(execute(todo, TransformersBackend(loaded, ModelOptions())))
 
-    def _keep(self, model: Any, step: int, key: tuple[float, ...]) -> None:
-        """Write the weights as the best so far; a kill leaves the earlier ones or these."""
-        folder = Path(self._out or "") / BEST
-        fresh = folder.with_suffix(".partial")
-        shutil.rmtree(fresh, ignore_errors=True)
-        save(model, fresh)
-        (fresh / BEST_FILE).write_text(json.dumps({"step": step, "key": key}) + "\n", "utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
+
+def keep(model: Any, tokenizer: Any, folder: Path, step: int) -> None:
+    """Write the weights as the best so far; a kill leaves the earlier ones or these."""
+    fresh, old = folder.with_suffix(".partial"), folder.with_suffix(".old")
+    for left in (fresh, old):
+        shutil.rmtree(left, ignore_errors=True)
+    model.save_pretrained(fresh)
+    if not hasattr(model, "peft_config"):
+        tokenizer.save_pretrained(fresh)
+    (fresh / BEST_FILE).write_text(json.dumps({"step": step}) + "\n", "utf-8")
+    if folder.is_dir():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover(folder: Path) -> None:
+    """Put whole weights back in their place where a kill came between the two renames of keep."""
+    for left in (folder.with_suffix(".partial"), folder.with_suffix(".old")):
+        if (left / BEST_FILE).is_file() and not folder.is_dir():
+            left.rename(folder)
 
 
 def drawn_cases(cases: list[Case], n_cases: int, seed: int) -> list[Case]:
@@ -162,13 +200,6 @@ def drawn_cases(cases: list[Case], n_cases: int, seed: int) -> list[Case]:
     draw = random.Random(seed)  # noqa: S311  a draw to repeat, not a secret
     chosen = set(draw.sample(range(len(cases)), n_cases))
     return [case for i, case in enumerate(cases) if i in chosen]
-
-
-def save(model: Any, folder: Path) -> None:
-    """Write a model, or its adapter alone where it has one."""
-    # "auto" would ask a hub whether the base's vocabulary is another.
-    options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
-    model.save_pretrained(folder, **options)
 
 
 @contextmanager
@@ -186,6 +217,8 @@ def answering(model: Any) -> Iterator[None]:
 
 
 def _key(line: Mapping[str, Any]) -> tuple[float, ...]:
-    """Return what measurements are ordered by, better ones higher."""
+    """Return what measurements are ordered by, better ones higher; () for one with errors."""
+    if line["n_errors"]:
+        return ()
     values = (line["calls"][name]["value"] for name in reversed(HEADLINE))
     return tuple(-1.0 if value is None else value for value in values)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
+import shlex
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from fcbench.suite import load_suite, suite_names
 from fcbench.train._config import as_toml
 
 if TYPE_CHECKING:
@@ -19,22 +19,11 @@ if TYPE_CHECKING:
 
 GEMMA_NOTICE = (
     "Gemma is provided under and subject to the Gemma Terms of Use found at "
-    "ai.google.dev/gemma/terms. This folder holds a modification of it: a LoRA adapter."
+    "ai.google.dev/gemma/terms. This folder holds a modification of it"
 )
 
 
-def data_sha256(config: Config) -> dict[str, str]:
-    """Return the SHA-256 of each file of training data, by the name that the config gives it."""
-    found = {}
-    for name in config.data:
-        path = Path(name)
-        if name in suite_names() or path.is_dir():
-            path = load_suite(name).training or path
-        found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
-
-
-def card(config: Config, facts: Mapping[str, Any], curves: Curves | None) -> str:
+def card(config: Config, facts: Mapping[str, Any], curves: Curves) -> str:
     """Return the card as Markdown."""
     style = config.format_style
     what = "A LoRA adapter for" if config.method != "full" else "A fine-tune of"
@@ -49,12 +38,16 @@ def card(config: Config, facts: Mapping[str, Any], curves: Curves | None) -> str
             f"It was trained with `--format-style {style}`: prompts and answers as "
             f"`--prompt {style}` has them. Asked in another way it may not call at all."
         ),
-        _command(config),
+        f"    {next_command(config, facts)}",
         "## What was measured",
     ]
-    if curves is not None and curves.measured:
+    if curves.measured:
         parts += [
-            "Over a slice of the suite, while training; run the command above for all of it.",
+            (
+                "Over a slice of the suite, while training"
+                + (" on weights of four bits" if config.method == "qlora" else "")
+                + "; run the command above for all of it."
+            ),
             f"![losses and calls](curves.svg)\n\n```\n{curves.text()}\n```",
         ]
         if facts["best_step"] is not None:
@@ -66,17 +59,21 @@ def card(config: Config, facts: Mapping[str, Any], curves: Curves | None) -> str
         parts.append("Nothing but the loss. That says nothing about calls: run the command above.")
     parts += ["## Training", _table(_numbers(facts)), "## Data", _data(facts)]
     parts += ["## Configuration", f"```toml\n{as_toml(config)}```"]
-    if "gemma" in config.model.lower():
-        parts += ["## Notice", GEMMA_NOTICE]
+    if facts["model_type"].startswith("gemma"):
+        kind = "a fine-tune" if config.method == "full" else "a LoRA adapter"
+        parts += ["## Notice", f"{GEMMA_NOTICE}: {kind}."]
     return "\n\n".join(parts) + "\n"
 
 
-def _command(config: Config) -> str:
-    named = f"--model {config.model} --adapter {config.out}"
+def next_command(config: Config, facts: Mapping[str, Any]) -> str:
+    """Return the command that asks the trained model a suite."""
+    named = ["--model", config.model, "--adapter", config.out]
     if config.method == "full":
-        named = f"--model {config.out}"
-    suite = f" --suite {config.eval_suite}" if config.eval_suite else ""
-    return f"    python -m fcbench run {named} --prompt {config.format_style}{suite}"
+        named = ["--model", config.out]
+    suite = ["--suite", config.eval_suite or "SUITE"]
+    format = [] if facts["format"] == "functiongemma" else ["--format", facts["format"]]
+    asked = [*named, *suite, "--prompt", config.format_style, *format]
+    return shlex.join(["python", "-m", "fcbench", "run", *asked])
 
 
 def _numbers(facts: Mapping[str, Any]) -> list[list[str]]:
@@ -86,7 +83,13 @@ def _numbers(facts: Mapping[str, Any]) -> list[list[str]]:
         ["trained parameters", f"{facts['n_trained']:,} of {facts['n_parameters']:,}"],
         ["trained token rows", ", ".join(facts["trained_tokens"]) or "none"],
         ["dtype", facts["dtype"]],
-        ["tokens an example", f"{facts['mean_tokens']:.0f} ({facts['mean_labels']:.0f} learned)"],
+        [
+            "tokens an example",
+            (
+                f"{fmean(facts['lengths']):.0f} ({facts['mean_labels']:.0f} learned), at most "
+                f"{max(facts['lengths'])}"
+            ),
+        ],
         ["loss, first and last step", f"{facts['first_loss']:.3g}, {facts['last_loss']:.3g}"],
         [
             "time",
@@ -104,6 +107,8 @@ def _data(facts: Mapping[str, Any]) -> str:
     if faults:
         listed = ", ".join(f"{kind} {count}" for kind, count in faults.items())
         said = f"Of the targets the strict grammar refuses {sum(faults.values())}: {listed}."
+    if facts["n_left_out"]:
+        said += f" {facts['n_left_out']} cases were left out: nothing to write, or too long."
     leaks = facts["n_leaks"]
     if leaks:
         said += f" {leaks} of the measured cases ask, word for word, what a training case asks."

@@ -23,6 +23,8 @@ Schedule = Literal["cosine", "linear", "constant"]
 DTYPES = ("auto", "float32", "bfloat16")
 LEARNING_RATES = {"lora": 5e-4, "qlora": 5e-4, "full": 5e-5}
 BELOW = {"warmup": 1.0, "lora_dropout": 1.0, "weight_decay": math.inf, "clip_norm": math.inf}
+MOST_SEEDS = 1 << 32
+"""numpy takes no larger one."""
 LEAST = {
     "n_cases": 1,
     "max_steps": 1,
@@ -107,7 +109,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = False
     max_length: Annotated[
         int | None,
-        _said("leave out examples of more tokens; by default the model's context, which refuses"),
+        _said("leave out examples of more tokens; without it one beyond the context is refused"),
     ] = None
     seed: Annotated[int, _said("for the draw of cases, their order, and new weights")] = 0
     eval_suite: Annotated[
@@ -127,6 +129,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = None
     save_every: Annotated[int, _said("steps between checkpoints, which --resume goes on from")] = 50
     keep_checkpoints: Annotated[int, _said("how many of the last checkpoints are kept")] = 1
+    skip_unwritable: Annotated[
+        bool,
+        _said(
+            "leave out cases for which there is nothing to write: no call and no reply, or calls "
+            "that the format cannot express"
+        ),
+    ] = False
     allow_invalid_targets: Annotated[
         bool, _said("train on targets that the strict grammar refuses; without it nothing starts")
     ] = False
@@ -198,13 +207,7 @@ def check_config(config: Config) -> None:
         value = getattr(config, name)
         if value is not None and value < least:
             raise UsageError(f"{name} is at least {least}, got {value}")
-    for name in ("epochs", "rate"):
-        value = getattr(config, name)
-        if not 0 < value < math.inf:
-            raise UsageError(f"{name} is a number above 0, got {value}")
-    for name, most in BELOW.items():
-        if not 0 <= getattr(config, name) < most:
-            raise UsageError(f"{name} is from 0 up, below {most:g}, got {getattr(config, name)}")
+    _check_ranges(config)
     _check_dtype(config.dtype)
     if config.format != "auto":
         registry.load("formats", config.format)
@@ -212,6 +215,18 @@ def check_config(config: Config) -> None:
         registry.load("prompts", config.eval_prompt.partition("+")[0])
     if config.patience is not None and config.eval_suite is None:
         raise UsageError("patience counts measurements, and there are none", "--eval-suite SUITE")
+
+
+def _check_ranges(config: Config) -> None:
+    for name in ("epochs", "rate"):
+        value = getattr(config, name)
+        if not 0 < value < math.inf:
+            raise UsageError(f"{name} is a number above 0, got {value}")
+    for name, most in BELOW.items():
+        if not 0 <= getattr(config, name) < most:
+            raise UsageError(f"{name} is from 0 up, below {most:g}, got {getattr(config, name)}")
+    if not 0 <= config.seed < MOST_SEEDS:
+        raise UsageError(f"seed is from 0 up, below {MOST_SEEDS}, got {config.seed}")
 
 
 def _check_dtype(dtype: str) -> None:

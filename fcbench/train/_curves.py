@@ -32,6 +32,7 @@ class Curves:
     """
 
     def __init__(self, folder: Path, up_to: int | None = None, name: str = "curves") -> None:
+        self.folder = folder
         self._file, self._drawing = folder / f"{name}.jsonl", folder / f"{name}.svg"
         self.lines: list[dict[str, Any]] = []
         file = self._file
@@ -78,8 +79,12 @@ class Curves:
             "calls": calls,
         }
         self._append(line)
-        self._drawing.write_text(self.svg(), encoding="utf-8")
+        self.draw()
         return line
+
+    def draw(self) -> None:
+        """Bring the drawing up to date."""
+        self._drawing.write_text(self.svg(), encoding="utf-8")
 
     def _append(self, line: dict[str, Any]) -> None:
         self.lines.append(line)
@@ -88,7 +93,9 @@ class Curves:
 
     def _write_all(self) -> None:
         text = "".join(json.dumps(line) + "\n" for line in self.lines)
-        self._file.write_text(text, encoding="utf-8")
+        fresh = self._file.with_suffix(".partial")
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(self._file)
 
     def sentence(self, line: Mapping[str, Any]) -> str:
         """Return a measurement in one line."""

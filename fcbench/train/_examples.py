@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fcbench.prompts import Target
+    from fcbench.train._config import Config
     from fcbench.types import Case
 
 IGNORED = -100
@@ -29,23 +30,30 @@ class Example(NamedTuple):
     labels: list[int]
 
 
-def valid_targets(
-    cases: Sequence[Case], mode: str, style: prompts.Style, *, allow_invalid: bool
-) -> list[Target]:
-    """Return what the model is to learn to write; UsageError that lists what is not valid.
+def valid_targets(config: Config, cases: Sequence[Case], style: prompts.Style) -> list[Target]:
+    """Return what the model is to learn to write; UsageError that lists what it cannot or must not.
 
-    With `allow_invalid` all but those for which there is no text are kept.
+    Targets that the strict grammar refuses are kept where the configuration allows them, cases
+    without a target are left out where it says so.
     """
-    targets = prompts.targets(cases, mode, style)
-    faults = fault_counts(targets)
-    if faults and not allow_invalid:
+    targets = prompts.targets(cases, config.format_style, style)
+    untold = [t for t in targets if t.fault is not None and t.fault.kind in prompts.WITHOUT_TEXT]
+    refused = [t for t in targets if t.fault is not None and t not in untold]
+    if untold and not config.skip_unwritable:
         raise UsageError(
-            f"{sum(faults.values())} of {len(targets)} training targets are refused by the strict "
-            f"grammar: a model that learns them writes calls that do not work\n{listed(targets)}",
-            hint="train with the chat template (--format-style chat), or mend the data; "
-            "--allow-invalid-targets trains on them all the same",
+            f"for {len(untold)} of {len(targets)} training cases there is nothing to write\n"
+            f"{listed(untold)}",
+            hint='give them a "reply", or calls that the format can express; --skip-unwritable '
+            "leaves them out",
         )
-    kept = [t for t in targets if t.fault is None or t.fault.kind not in prompts.WITHOUT_TEXT]
+    if refused and not config.allow_invalid_targets:
+        style_hint = "" if config.format_style == "chat" else "--format-style chat, or "
+        raise UsageError(
+            f"{len(refused)} of {len(targets)} training targets are refused by the strict "
+            f"grammar: a model that learns them writes calls that do not work\n{listed(refused)}",
+            hint=f"{style_hint}mend the data; --allow-invalid-targets trains on them all the same",
+        )
+    kept = [target for target in targets if target not in untold]
     if not kept:
         raise UsageError("no training target is left", hint=listed(targets))
     return kept
@@ -94,31 +102,35 @@ def encode(
                     "single token of this tokenizer that generation stops at",
                     hint="python -m fcbench doctor MODEL says which control tokens it has",
                 )
+            if tokenizer.eos_token_id is None:
+                raise ModelError("neither the format nor the tokenizer says how a turn ends")
             answer.append(tokenizer.eos_token_id)  # the format leaves the end to the model
         ids = prompt + answer
         labels = [IGNORED] * len(prompt) + answer
         example = Example(target.case.id, ids, labels)
-        check_mask(example, target.text, tokenizer)
+        check_mask(example, request.prompt, target.text, tokenizer)
         examples.append(example)
     return examples
 
 
-def check_mask(example: Example, answer: str, tokenizer: Any) -> None:
+def check_mask(example: Example, prompt: str, answer: str, tokenizer: Any) -> None:
     """Raise ModelError unless the labels are the answer's tokens, each at its own place.
 
-    Of a turn that is right by this, the first label stands behind a prompt without one, and all
-    that are learned, read together, are the answer and at most the tokenizer's own end after it.
+    The first label stands behind a prompt without one; what is learned, read together, is the
+    answer and at most the tokenizer's own end after it; and so is what follows the prompt when all
+    is read together, where a tokenizer that begins each text with a blank shows it.
     """
     ids, labels = example.input_ids, example.labels
     first = next((i for i, label in enumerate(labels) if label != IGNORED), len(labels))
-    placed = len(labels) == len(ids) and 0 < first < len(ids) and labels[first:] == ids[first:]
-    written = tokenizer.decode(
-        [label for label in labels if label != IGNORED],
-        skip_special_tokens=False,
-        clean_up_tokenization_spaces=False,
-    )
-    if not placed or written not in (answer, f"{answer}{tokenizer.eos_token}"):
+    is_placed = len(labels) == len(ids) and 0 < first < len(ids) and labels[first:] == ids[first:]
+    written = _text([label for label in labels if label != IGNORED], tokenizer)
+    is_written = written in (answer, f"{answer}{tokenizer.eos_token}")
+    if not is_placed or not is_written or _text(ids, tokenizer) != f"{prompt}{written}":
         raise ModelError(
             f"{example.case_id}: what is learned is not the answer: {written!r}, not {answer!r}",
             hint="a tokenizer that does not give back what it was given cannot be trained on",
         )
+
+
+def _text(ids: Sequence[int], tokenizer: Any) -> str:
+    return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))

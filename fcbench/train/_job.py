@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import random
 from pathlib import Path
@@ -10,14 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fcbench.errors import UsageError
 from fcbench.formats import detect_format
 from fcbench.prompts import Style
-from fcbench.suite import load_training
+from fcbench.suite import load_suite, load_training, training_file
 from fcbench.train._examples import encode, fault_counts, valid_targets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fcbench.backends.transformers import Loaded
-    from fcbench.prompts import Target
     from fcbench.train._callback import CallsCallback
     from fcbench.train._config import Config
     from fcbench.train._examples import Example
@@ -31,7 +31,9 @@ class Job(NamedTuple):
     """What a training run works with.
 
     `faults` counts the targets that the strict grammar refuses, by kind; `token_ids` are the rows
-    that are trained; `leaks` the measured cases that a training case asks word for word.
+    that are trained; `n_left_out` the cases without a target or of too many tokens; `leaks` the
+    measured cases that a training case asks word for word; `data_sha256` the hash of each file;
+    `stop_ids` what ends a turn.
     """
 
     config: Config
@@ -42,26 +44,35 @@ class Job(NamedTuple):
     token_ids: list[int]
     calls: CallsCallback | None
     leaks: list[str]
+    n_left_out: int
+    format: str
+    data_sha256: dict[str, str]
+    stop_ids: list[int]
 
 
 def check_data(config: Config) -> None:
-    """Raise what is wrong with the data, as far as that is known without the model."""
+    """Raise what is wrong with the data and the suite, as far as is known without the model."""
+    if config.eval_suite is not None:
+        load_suite(config.eval_suite)
     if config.format != "auto":
-        _targets(config, _cases(config), Style(config.format))
+        valid_targets(config, _cases(config), Style(config.format))
 
 
 def job_of(config: Config) -> Job:
     """Return the loaded model and the checked examples; see fine_tune for what is raised."""
     from transformers import set_seed
 
+    from fcbench.backends.transformers import stop_ids
     from fcbench.train._model import load_base, prepare, trained_tokens
 
+    sha256 = data_sha256(config)
     cases = _cases(config)
     loaded = load_base(config)
     style = Style(_format(config, loaded), loaded.template, loaded.bos)
-    targets = _targets(config, cases, style)
-    stop_ids = {*loaded.eos_ids, *loaded.ids_of(style.wire.STOP_TOKENS)}
-    examples = encode(targets, config.format_style, style, loaded.tokenizer, stop_ids)
+    targets = valid_targets(config, cases, style)
+    stops = stop_ids(loaded, style.wire.STOP_TOKENS)
+    examples = encode(targets, config.format_style, style, loaded.tokenizer, set(stops))
+    fitting = _short_enough(config, loaded, examples)
     token_ids = trained_tokens(config, loaded, style.wire.WIRE)
     calls = _calls_callback(config, style)
     leaks = [] if calls is None else _leaks(cases, calls.cases)
@@ -76,25 +87,30 @@ def job_of(config: Config) -> Job:
         config=config,
         loaded=loaded,
         model=prepare(config, loaded, token_ids),
-        examples=_short_enough(config, loaded, examples),
+        examples=fitting,
         faults=fault_counts(targets),
         token_ids=token_ids,
         calls=calls,
         leaks=leaks,
+        n_left_out=len(cases) - len(fitting),
+        format=style.format,
+        data_sha256=sha256,
+        stop_ids=stops,
     )
+
+
+def data_sha256(config: Config) -> dict[str, str]:
+    """Return the SHA-256 of each file of training data, by the name that the config gives it."""
+    return {
+        name: hashlib.sha256(training_file(name).read_bytes()).hexdigest() for name in config.data
+    }
 
 
 def _cases(config: Config) -> list[Case]:
-    cases = [case for name in config.data for case in load_training(name)]
+    cases = load_training(*config.data)
     if config.n_cases is None or config.n_cases >= len(cases):
         return cases
     return random.Random(config.seed).sample(cases, config.n_cases)  # noqa: S311  repeatable
-
-
-def _targets(config: Config, cases: Sequence[Case], style: Style) -> list[Target]:
-    return valid_targets(
-        cases, config.format_style, style, allow_invalid=config.allow_invalid_targets
-    )
 
 
 def _format(config: Config, loaded: Loaded) -> str:
@@ -110,7 +126,7 @@ def _format(config: Config, loaded: Loaded) -> str:
 
 def _short_enough(config: Config, loaded: Loaded, examples: list[Example]) -> list[Example]:
     """Return the examples that fit. UsageError for one beyond the context, if none may be left."""
-    most = config.max_length or loaded.context_length
+    most = min(config.max_length or loaded.context_length, loaded.context_length)
     kept = [example for example in examples if len(example.input_ids) <= most]
     if len(kept) < len(examples) and config.max_length is None:
         longest = max(examples, key=lambda example: len(example.input_ids))
@@ -127,6 +143,7 @@ def _short_enough(config: Config, loaded: Loaded, examples: list[Example]) -> li
 
 
 def _calls_callback(config: Config, style: Style) -> CallsCallback | None:
+    """Return what measures calls, or None where no suite is named."""
     if config.eval_suite is None:
         return None
     from fcbench.train._callback import CallsCallback
@@ -159,6 +176,7 @@ def trainer_of(job: Job, *, progress: bool) -> Any:
     from datasets import Dataset
     from transformers import PrinterCallback, TrainingArguments
 
+    from fcbench.train._callback import LossCallback
     from fcbench.train._trainer import CallTrainer, Collator, Progress
 
     config = job.config
@@ -189,13 +207,15 @@ def trainer_of(job: Job, *, progress: bool) -> Any:
         disable_tqdm=True,
         report_to="none",
     )
+    # Several devices would take a part of each batch in one process, without its labels' places.
+    arguments._n_gpu = min(1, torch.cuda.device_count())  # noqa: SLF001  there is no other way
     trainer = CallTrainer(
         model=job.model,
         args=arguments,
         train_dataset=data,
         data_collator=Collator(job.loaded.pad_id),
         processing_class=job.loaded.tokenizer,
-        callbacks=[Progress(shown=progress), *([] if job.calls is None else [job.calls])],
+        callbacks=[Progress(shown=progress), job.calls or LossCallback(config.out)],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -31,7 +31,7 @@ class CallTrainer(Trainer):
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **options: Any) -> Any:
         """Return the loss of one pass over `inputs`, see loss_of."""
         inputs = {**inputs, "use_cache": False}
-        with only_before_labels(model, inputs["labels"]):
+        with only_before_labels(self.model, inputs["labels"]):
             return super().compute_loss(model, inputs, *args, **options)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
@@ -42,7 +42,7 @@ class CallTrainer(Trainer):
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Return AdamW, with float32 copies of weights that are not in float32."""
         if self.optimizer is None:
-            trained_model: Any = model or self.model
+            trained_model: Any = self.model if model is None else model
             trained = [p for p in trained_model.parameters() if p.requires_grad]
             options: dict[str, Any] = {
                 "lr": self.args.learning_rate,

@@ -4,6 +4,7 @@ import pytest
 
 from fcbench import prompts
 from fcbench.errors import ModelError, UsageError
+from fcbench.train import Config
 from fcbench.train._examples import (
     IGNORED,
     Example,
@@ -65,10 +66,11 @@ def test_a_mask_that_is_wrong_in_one_token_is_found(loaded):
         "none is": [IGNORED] * len(good.labels),
         "one is missing": good.labels[:-1],
     }
-    check_mask(good, target.text, loaded.tokenizer)
+    prompt = loaded.tokenizer.decode(good.input_ids[:first])
+    check_mask(good, prompt, target.text, loaded.tokenizer)
     for labels in wrong.values():
         with pytest.raises(ModelError, match="what is learned is not the answer"):
-            check_mask(Example("c", good.input_ids, labels), target.text, loaded.tokenizer)
+            check_mask(Example("c", good.input_ids, labels), prompt, target.text, loaded.tokenizer)
 
 
 def test_a_format_whose_end_the_tokenizer_does_not_have_is_refused(loaded):
@@ -85,29 +87,48 @@ def test_a_format_without_an_end_of_its_own_ends_as_the_model_does(loaded):
 # Targets
 
 
+def config(**fields):
+    return Config(model="m", data=["d"], out="o", **fields)
+
+
+SILENT = Case("silent", [{"role": "user", "content": "No."}], [Tool("f")], [[]])
+UNSAYABLE = Case(
+    "unsayable", [{"role": "user", "content": "No."}], [Tool("f")], [[Call("f", {"a:": 1})]]
+)
+
+
 def test_invalid_targets_are_listed_with_their_kind_and_refused():
     with pytest.raises(UsageError) as raised:
-        valid_targets(tiny.cases(), "raw", STYLE, allow_invalid=False)
+        valid_targets(config(format_style="raw"), tiny.cases(), STYLE)
     said = str(raised.value)
     assert "16 of 16 training targets are refused by the strict grammar" in said
     assert "stray_whitespace: 16, for example" in said
     assert "one-Oslo at character 21: '<start_function_call>\\ncall:show_map" in said
-    assert "--allow-invalid-targets" in said
+    assert "hint: --format-style chat, or mend the data; --allow-invalid-targets" in said
 
 
-def test_allowed_invalid_targets_are_learned_and_what_has_no_text_is_left_out():
-    silent = Case("silent", [{"role": "user", "content": "No."}], [Tool("f")], [[]])
-    unsayable = Case(
-        "unsayable", [{"role": "user", "content": "No."}], [Tool("f")], [[Call("f", {"a:": 1})]]
-    )
-    cases = [*tiny.cases(), silent, unsayable]
+def test_cases_without_a_target_are_listed_apart_and_left_out_on_request():
+    cases = [*tiny.cases(), SILENT, UNSAYABLE]
     counts = {"stray_whitespace": 16, "no_reply": 1, "inexpressible": 1}
     assert fault_counts(prompts.targets(cases, "raw", STYLE)) == counts
-    kept = valid_targets(cases, "raw", STYLE, allow_invalid=True)
+    with pytest.raises(UsageError) as raised:
+        valid_targets(config(), cases, STYLE)
+    said = str(raised.value)
+    assert "for 2 of 18 training cases there is nothing to write" in said
+    assert "refused by the strict grammar" not in said
+    kept = valid_targets(config(skip_unwritable=True), cases, STYLE)
     assert [t.case.id for t in kept] == [c.id for c in tiny.cases()]
 
 
+def test_allowing_invalid_targets_does_not_allow_missing_ones():
+    with pytest.raises(UsageError, match="nothing to write"):
+        valid_targets(config(allow_invalid_targets=True), [*tiny.cases(), SILENT], STYLE)
+    kept = valid_targets(
+        config(allow_invalid_targets=True, format_style="raw"), tiny.cases(), STYLE
+    )
+    assert len(kept) == 16
+
+
 def test_nothing_to_learn_is_an_error_even_where_anything_is_allowed():
-    silent = Case("silent", [{"role": "user", "content": "No."}], [Tool("f")], [[]])
     with pytest.raises(UsageError, match="no training target is left"):
-        valid_targets([silent], "chat", STYLE, allow_invalid=True)
+        valid_targets(config(skip_unwritable=True), [SILENT], STYLE)

@@ -1,16 +1,19 @@
 """From a file of cases to a model that calls, its curves, its card, and interruptions."""
 
 import json
+import shlex
+import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainingArguments
 
 import fcbench
 from fcbench.cli import main
-from fcbench.errors import MissingExtra, ModelError, RunError, UsageError
+from fcbench.errors import FcbenchError, MissingExtra, ModelError, RunError, UsageError
 from fcbench.train import CallsCallback, fine_tune
 from fcbench.train._callback import drawn_cases
 from fcbench.train._config import as_toml
@@ -39,7 +42,13 @@ def test_a_model_that_calls_nothing_learns_to_and_the_card_says_so(config, suite
     assert f"The weights here are those of step {trained.facts['best_step']}" in card
     assert "Every target parses under the strict grammar." in card
     assert "16 of the measured cases ask, word for word" in card
-    assert f"python -m fcbench run --model {trained.folder} --prompt chat" in card
+    suite = shlex.quote(suite_file)
+    asked = f"python -m fcbench run --model {trained.folder} --suite {suite} --prompt chat"
+    assert asked in card
+    # So that other engines stop there too.
+    said = json.loads((trained.folder / "generation_config.json").read_text("utf-8"))
+    stops = ("<eos>", "<end_of_turn>", "<start_function_response>")
+    assert said["eos_token_id"] == sorted(map(tiny.SPECIAL.index, stops))
 
 
 def test_an_adapter_is_saved_that_the_base_takes_and_that_names_it(config, untrained):
@@ -53,41 +62,112 @@ def test_an_adapter_is_saved_that_the_base_takes_and_that_names_it(config, untra
 
 
 def write(cases, folder):
-    import msgspec
-
     path = folder / "some.jsonl"
     path.write_bytes(b"".join(msgspec.json.encode(case) + b"\n" for case in cases))
     return str(path)
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize(
+    ("method", "dtype"),
+    [("full", "float32"), ("lora", "float32"), ("full", "bfloat16"), ("lora", "bfloat16")],
+)
 def test_an_interrupted_run_that_goes_on_ends_where_a_whole_one_does(
-    config, suite_file, tmp_path, monkeypatch, method
+    config, suite_file, monkeypatch, method, dtype
 ):
     def make(out):
         return config(
-            out=str(tmp_path / out), method=method, max_steps=7, save_every=2, eval_every=3,
+            out=config().out + out, method=method, dtype=dtype, max_steps=7, save_every=2, eval_every=3,
             eval_suite=suite_file, eval_cases=2, schedule="cosine", batch_size=3, lora_dropout=0.1,
             train_tokens="<start_function_call>,<escape>",
         )  # fmt: skip
 
     whole = fine_tune(make("whole"))
-    on_step_end = Progress.on_step_end
-
-    def interrupt(self, args, state, control, **given):
-        on_step_end(self, args, state, control, **given)
-        if state.global_step == 5:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Progress, "on_step_end", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        fine_tune(make("parts"))
-    monkeypatch.setattr(Progress, "on_step_end", on_step_end)
+    with monkeypatch.context() as during:
+        interrupted_at(5, during)
+        with pytest.raises(KeyboardInterrupt):
+            fine_tune(make("parts"))
     parts = fine_tune(make("parts"), resume=True)
     assert parts.facts["is_resumed"]
     assert parts.curves.lines == whole.curves.lines
     for name, tensor in weights(whole.folder).items():
         assert torch.equal(weights(parts.folder)[name], tensor), name
+
+
+def interrupted_at(step, monkeypatch):
+    """Let every training end with an interruption after a step."""
+    on_step_end = Progress.on_step_end
+
+    def interrupt(self, args, state, control, **given):
+        on_step_end(self, args, state, control, **given)
+        if state.global_step == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "on_step_end", interrupt)
+
+
+def test_a_checkpoint_that_a_kill_cut_short_is_passed_over(config, tmp_path):
+    made = config(max_steps=6, save_every=2, keep_checkpoints=3)
+    whole = fine_tune(made)
+    out = Path(made.out)
+    for name in ("trainer_state.json", "optimizer.pt"):
+        parts = msgspec.structs.replace(made, out=str(tmp_path / name))
+        shutil.copytree(out, parts.out)
+        last = Path(parts.out) / "checkpoints" / "checkpoint-6"
+        if name == "optimizer.pt":
+            (last / name).unlink()
+        else:
+            (last / name).write_text('{"epoch": 1.', "utf-8")
+        trained = fine_tune(parts, resume=True)
+        assert trained.facts["n_steps"] == 6
+        assert all(torch.equal(weights(out)[k], v) for k, v in weights(trained.folder).items())
+    assert whole.facts["n_steps"] == 6
+
+
+def test_a_run_that_was_only_not_written_is_written_and_not_trained_further(config, suite_file):
+    made = config(max_steps=3, save_every=3, eval_suite=suite_file, eval_every=3, eval_cases=2)
+    before = fine_tune(made)
+    kept = weights(before.folder)
+    (before.folder / "README.md").unlink()
+    after = fine_tune(made, resume=True)
+    assert after.facts["n_steps"] == 3
+    assert after.curves.lines == before.curves.lines
+    assert all(torch.equal(kept[name], tensor) for name, tensor in weights(after.folder).items())
+    assert (after.folder / "README.md").is_file()
+
+
+def test_training_that_stopped_early_does_not_go_on_when_resumed(config, suite_file):
+    made = config(
+        max_steps=20, eval_suite=suite_file, eval_every=2, eval_cases=2, patience=2,
+        learning_rate=1e-9, save_every=2,
+    )  # fmt: skip
+    assert fine_tune(made).facts["n_steps"] == 6
+    assert fine_tune(made, resume=True).facts["n_steps"] == 6
+
+
+def test_other_data_under_the_same_name_is_not_gone_on_with(config, suite_file, tmp_path):
+    data = tmp_path / "mine.jsonl"
+    shutil.copy(suite_file, data)
+    made = config(data=[str(data)], max_steps=1)
+    fine_tune(made)
+    lines = data.read_text("utf-8").splitlines()
+    data.write_text("\n".join(lines[1:]) + "\n", "utf-8")
+    with pytest.raises(RunError, match="other data under the same name"):
+        fine_tune(made, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"model": "no-such-model"}, "no such model folder"),
+        ({"eval_suite": "no_such_suite"}, "no such suite"),
+        ({"method": "lora", "train_tokens": "<escape>,<nothing>"}, "<nothing> is no single token"),
+        ({"method": "lora", "lora_targets": "q_proj, v_prj"}, "no layer v_prj"),
+    ],
+)
+def test_a_mistake_leaves_no_folder_behind_that_has_to_be_deleted(config, fields, message):
+    with pytest.raises(FcbenchError, match=message):
+        fine_tune(config(**fields))
+    assert fine_tune(config(max_steps=1)).facts["n_steps"] == 1
 
 
 def test_a_folder_is_not_written_over_and_another_run_is_not_resumed(config, tmp_path):
@@ -118,7 +198,6 @@ def test_the_weights_with_the_best_calls_are_kept_whatever_came_after(
     config, suite_file, monkeypatch
 ):
     seen = []
-    measure = CallsCallback.measure
 
     def worse_after_the_second(self, model, tokenizer):
         seen.append({n: p.detach().clone() for n, p in model.named_parameters()})
@@ -131,7 +210,6 @@ def test_the_weights_with_the_best_calls_are_kept_whatever_came_after(
 
     monkeypatch.setattr(CallsCallback, "measure", worse_after_the_second)
     trained = fine_tune(config(max_steps=6, eval_suite=suite_file, eval_every=2))
-    assert measure is not CallsCallback.measure
     assert trained.facts["best_step"] == 4
     kept = weights(trained.folder)
     assert all(torch.equal(kept[name], tensor) for name, tensor in seen[1].items() if name in kept)
@@ -150,6 +228,9 @@ def test_fewer_cases_are_drawn_with_the_seed(config):
 def test_examples_longer_than_the_context_are_refused_unless_left_out(config):
     with pytest.raises(UsageError, match="every example has more than 20 tokens"):
         fine_tune(config(max_length=20))
+    lengths = sorted(fine_tune(config(max_steps=1)).facts["lengths"])
+    some = config(out=config().out + "2", max_length=lengths[-1] - 1, max_steps=1)
+    assert fine_tune(some).facts["n_left_out"] == lengths.count(lengths[-1])
 
 
 def test_raw_training_starts_only_when_it_is_allowed_to(config):
@@ -237,10 +318,6 @@ def test_cases_are_drawn_with_a_seed_and_keep_their_order():
     assert drawn_cases(cases, 99, 1) == cases
 
 
-def test_a_trainer_callback_is_what_it_is():
-    assert issubclass(CallsCallback, TrainerCallback)
-
-
 # The command
 
 
@@ -251,7 +328,9 @@ def test_the_command_trains_and_says_what_to_do_next(config, suite_file, tmp_pat
     assert main(["train", "--config", str(file), "--out", str(out), "--max-steps", "2"]) == 0
     said = capsys.readouterr().out
     assert "argument exact match" in said
-    assert f"next: python -m fcbench run --model {out} --suite {suite_file} --prompt chat" in said
+    (line,) = (line for line in said.splitlines() if line.startswith("next: "))
+    asked = ["run", "--model", str(out), "--suite", suite_file, "--prompt", "chat"]
+    assert shlex.split(line)[1:] == ["python", "-m", "fcbench", *asked]
     assert main(["train", "--config", str(file), "--out", str(out), "--max-steps", "3", "--resume",
                  "--json"]) == 0  # fmt: skip
     assert json.loads(capsys.readouterr().out)["n_steps"] == 3
@@ -262,7 +341,7 @@ def test_the_command_lists_targets_that_teach_broken_calls(config, suite_file, c
     assert main(["train", *arguments, "--format-style", "raw"]) == 2
     said = capsys.readouterr().err
     assert "16 of 16 training targets are refused" in said
-    assert "hint: train with the chat template" in said
+    assert "hint: --format-style chat" in said
     assert not Path(config().out).exists()
 
 

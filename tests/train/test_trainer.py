@@ -10,8 +10,9 @@ from transformers import AutoModelForCausalLM
 from fcbench.train import _attention
 from fcbench.train._examples import IGNORED
 from fcbench.train._optimiser import MasterAdamW
+from fcbench.train._rows import compute_rows_apart
 from fcbench.train._sampler import LengthGroupedSampler
-from fcbench.train._tokens import compute_rows_apart, new_tokens
+from fcbench.train._tokens import new_tokens
 from fcbench.train._trainer import Collator, loss_of, only_before_labels, places
 from tests.backends.architectures import ARCHITECTURES, build
 

@@ -20,7 +20,7 @@ try:
     from fcbench.backends.transformers._decode import Job, Loop
     from fcbench.backends.transformers._load import Loaded, check, dtype_of, load, locate, wrap
     from fcbench.backends.transformers._memory import free_bytes, n_sequences
-    from fcbench.backends.transformers._read import reader_for
+    from fcbench.backends.transformers._read import LAYERS, reader_for
 except ImportError as error:
     if str(error.name).partition(".")[0] not in ("torch", "transformers"):
         raise
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from fcbench.types import Decoding, Request
 
 __all__ = [
+    "LAYERS",
     "Loaded",
     "TransformersBackend",
     "check_model",
