@@ -8,7 +8,7 @@ import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fcbench.errors import UsageError
+from fcbench.errors import ModelError, UsageError
 from fcbench.formats import detect_format
 from fcbench.prompts import Style
 from fcbench.suite import load_suite, load_training, training_file
@@ -73,6 +73,7 @@ def job_of(config: Config) -> Job:
     stops = stop_ids(loaded, style.wire.STOP_TOKENS)
     examples = encode(targets, config.format_style, style, loaded.tokenizer, set(stops))
     fitting = _short_enough(config, loaded, examples)
+    _check_rows(loaded, fitting)
     token_ids = trained_tokens(config, loaded, style.wire.WIRE)
     calls = _calls_callback(config, style)
     leaks = [] if calls is None else _leaks(cases, calls.cases)
@@ -140,6 +141,16 @@ def _short_enough(config: Config, loaded: Loaded, examples: list[Example]) -> li
     if len(kept) < len(examples):
         log.warning("%d examples of more than %d tokens left out", len(examples) - len(kept), most)
     return kept
+
+
+def _check_rows(loaded: Loaded, examples: Sequence[Example]) -> None:
+    for example in examples:
+        unknown = loaded.without_row(example.input_ids)
+        if unknown is not None:
+            raise ModelError(
+                f"{example.case_id} holds {unknown}, for which the model has no row",
+                hint="model.resize_token_embeddings(len(tokenizer)), save it, and train that",
+            )
 
 
 def _calls_callback(config: Config, style: Style) -> CallsCallback | None:

@@ -69,9 +69,8 @@ def names(text: str) -> list[str]:
 def prepare(config: Config, loaded: Loaded, token_ids: list[int]) -> Any:
     """Return the model with what is trained of it requiring gradients, adapter applied."""
     model = loaded.model
-    kept = {"gradient_checkpointing_kwargs": {"use_reentrant": False}}
     if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable(**kept)
+        model.activation_checkpointing_enable({"use_reentrant": False})
     _attention.use_products(model)
     if config.method == "full":
         return model.train()
@@ -81,7 +80,7 @@ def prepare(config: Config, loaded: Loaded, token_ids: list[int]) -> Any:
 
     if config.method == "qlora":
         model = prepare_model_for_kbit_training(  # type: ignore[no-untyped-call]
-            model, use_gradient_checkpointing=config.gradient_checkpointing, **kept
+            model, use_gradient_checkpointing=False
         )
     lora = LoraConfig(
         r=config.lora_r,

@@ -81,7 +81,7 @@ def steps() -> dict[str, Callable[[], None]]:
 def train(name: str) -> None:
     """Train, from the last checkpoint on, and keep the curves."""
     out = TRAINED / name
-    if not (out / WEIGHTS).is_file():
+    if not (out / "README.md").is_file():  # which is written last
         config = read_config(ROOT / f"{name}.toml", {"model": model_of(name)})
         fine_tune(config, resume=True, progress=True)
     for kind in ("jsonl", "svg"):

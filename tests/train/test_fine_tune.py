@@ -9,13 +9,14 @@ import msgspec
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import Trainer, TrainingArguments
+from transformers import AutoTokenizer, Trainer, TrainingArguments
 
 import fcbench
 from fcbench.cli import main
-from fcbench.errors import FcbenchError, MissingExtra, ModelError, RunError, UsageError
+from fcbench.errors import FcbenchError, MissingExtra, ModelError, RunError, SuiteError, UsageError
 from fcbench.train import CallsCallback, fine_tune
 from fcbench.train._callback import drawn_cases
+from fcbench.train._card import next_command
 from fcbench.train._config import as_toml
 from fcbench.train._trainer import Collator, Progress
 from tests import tiny
@@ -245,6 +246,73 @@ def test_raw_training_starts_only_when_it_is_allowed_to(config):
 def test_a_loss_that_is_not_finite_ends_the_training(config):
     with pytest.raises(ModelError, match=r"the loss is (nan|inf)"):
         fine_tune(config(learning_rate=1e20, clip_norm=0.0, max_steps=6))
+
+
+def test_less_memory_gives_the_same_weights(config):
+    plain, saving = (
+        fine_tune(config(out=config().out + name, max_steps=2, gradient_checkpointing=is_saving))
+        for name, is_saving in (("plain", False), ("saving", True))
+    )
+    for name, tensor in weights(plain.folder).items():
+        torch.testing.assert_close(weights(saving.folder)[name], tensor)
+
+
+def test_auto_takes_the_format_of_the_chat_template_and_the_next_command_says_it(config, untrained):
+    made = fine_tune(config(format="auto", max_steps=1))
+    assert made.facts["format"] == "functiongemma"
+    assert "--format" not in next_command(config(), made.facts)
+    other = next_command(config(), {**made.facts, "format": "hermes"})
+    assert shlex.split(other)[-2:] == ["--format", "hermes"]
+    tokenizer = AutoTokenizer.from_pretrained(untrained)
+    tokenizer.chat_template = "{{ messages[0]['content'] }}"
+    mute = Path(config().out + "mute")
+    shutil.copytree(untrained, mute)
+    tokenizer.save_pretrained(mute)
+    with pytest.raises(UsageError, match="writes no known format"):
+        fine_tune(config(model=str(mute), out=config().out + "2", format="auto"))
+
+
+def test_files_are_joined_and_two_cases_of_one_id_are_refused(config, tmp_path):
+    first, second = tiny.cases()[:4], tiny.cases()[4:7]
+    files = []
+    for name, some in (("a", first), ("b", second)):
+        (tmp_path / name).mkdir()
+        files.append(write(some, tmp_path / name))
+    assert fine_tune(config(data=files, max_steps=1)).facts["n_examples"] == 7
+    with pytest.raises(SuiteError, match="stands in two files"):
+        fine_tune(config(data=[files[0], files[0]], out=config().out + "2"))
+
+
+def test_several_processes_are_refused(config, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="without torchrun"):
+        fine_tune(config())
+
+
+def test_a_measurement_in_which_the_machinery_failed_is_never_the_best(
+    config, suite_file, monkeypatch, capsys
+):
+    def measured(self, model, tokenizer):
+        step = len(self.curves.measured)
+        right = {c.id: fcbench.render(c.expected[0]) for c in self.cases[: 2 - step]}
+        samples = [
+            fcbench.Sample(
+                c.id,
+                text=right.get(c.id, ""),
+                error="out of memory" if step == 0 and c.id not in right else None,
+            )
+            for c in self.cases
+        ]
+        return fcbench.score(samples, suite=fcbench.Suite("t", self.cases, sha256="", source=""))
+
+    monkeypatch.setattr(CallsCallback, "measure", measured)
+    made = config(max_steps=4, eval_suite=suite_file, eval_every=2)
+    file = Path(made.out + ".toml")
+    file.write_text(as_toml(made), "utf-8")
+    # The first would have been: all that were answered are right.
+    assert main(["train", "--config", str(file)]) == 3
+    assert "14 samples of the measurements are errors" in capsys.readouterr().err
+    assert json.loads((Path(made.out) / "best" / "best.json").read_text())["step"] == 4
 
 
 # In anybody's Trainer

@@ -1,8 +1,10 @@
 """The reward of a completion: what it is worth, from 0 to 1."""
 
+import json
+
 import pytest
 
-from fcbench.train import reward
+from fcbench.train import reward, reward_for
 
 RIGHT = "<start_function_call>call:f{a:1}<end_function_call>"
 EXPECTED = [[{"name": "f", "arguments": {"a": {"$any": [1, 2]}}}]]
@@ -53,3 +55,34 @@ def test_another_format_is_named():
 def test_columns_of_different_lengths_are_an_error():
     with pytest.raises(ValueError, match="zip"):
         reward([RIGHT], expected=[])
+
+
+def test_answers_as_json_survive_a_data_set_in_which_objects_would_not():
+    from datasets import Dataset
+
+    answers = [EXPECTED, [[{"name": "g", "arguments": {"b": True}}]], [[]]]
+    texts = [RIGHT, "<start_function_call>call:g{b:true}<end_function_call>", "No."]
+    column = Dataset.from_list([{"expected": json.dumps(a)} for a in answers])["expected"]
+    assert reward(texts, expected=list(column)) == [1.0, 1.0, 1.0]
+
+
+def test_calls_that_a_server_parsed_count_as_calls():
+    call = {"type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    completions = [
+        [{"role": "assistant", "content": None, "tool_calls": [call]}],
+        [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {"a": 9}}}]}],
+    ]
+    assert reward(completions, expected=[EXPECTED] * 2) == [1.0, pytest.approx(0.5)]
+
+
+def test_completions_decoded_without_their_tokens_are_read_from_their_ids(tiny_folder):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_folder)
+    ids = [tokenizer.encode(text, add_special_tokens=False) for text in (RIGHT, "No.")]
+    texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
+    columns = {"expected": [EXPECTED] * 2, "format": ["ignored"] * 2}
+    assert reward(texts, expected=[EXPECTED] * 2) == [0.0, 0.0]
+    function = reward_for(tokenizer)
+    assert function.__name__ == "calls_reward"  # which trainers log it by
+    assert function(texts, completion_ids=ids, prompts=["?"] * 2, **columns) == [1.0, 0.0]

@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM
 
 from fcbench.train import _attention
 from fcbench.train._examples import IGNORED
+from fcbench.train._model import _rows_of
 from fcbench.train._optimiser import MasterAdamW
 from fcbench.train._rows import compute_rows_apart
 from fcbench.train._sampler import LengthGroupedSampler
@@ -146,11 +147,10 @@ def test_trained_rows_beside_the_others_are_what_peft_computes(models, name):
     from peft import LoraConfig, get_peft_model
 
     model = models(name)
-    embedding = next(n for n, m in model.named_modules() if isinstance(m, torch.nn.Embedding))
     lora = LoraConfig(
         r=2,
         target_modules=["q_proj"],
-        trainable_token_indices={embedding.split(".")[-1]: ROWS},
+        trainable_token_indices=_rows_of(model, ROWS),
         task_type="CAUSAL_LM",
     )
     adapted = get_peft_model(model, lora)
@@ -162,7 +162,8 @@ def test_trained_rows_beside_the_others_are_what_peft_computes(models, name):
     results = []
     for apart in (False, True):
         if apart:
-            assert compute_rows_apart(adapted) == (2 if model.config.tie_word_embeddings else 1)
+            # Both uses of tied rows, and the rows of both layers where they are not.
+            assert compute_rows_apart(adapted) == 2
         adapted.zero_grad()
         logits = adapted(input_ids=ids, use_cache=False).logits
         logits.square().sum().backward()
@@ -172,6 +173,15 @@ def test_trained_rows_beside_the_others_are_what_peft_computes(models, name):
     for key in found:
         torch.testing.assert_close(found[key], wanted[key], rtol=1e-3, atol=1e-3)
     assert any("trainable_tokens" in key for key in found)
+    with adapted.disable_adapter():
+        plain = adapted(input_ids=ids, use_cache=False).logits
+    assert not torch.equal(plain, found_logits)
+    twin = copy.deepcopy(adapted)
+    for key, parameter in twin.named_parameters():
+        if "trainable_tokens" in key:
+            torch.nn.init.zeros_(parameter)
+    assert not torch.equal(twin(input_ids=ids, use_cache=False).logits, found_logits)
+    assert torch.equal(adapted(input_ids=ids, use_cache=False).logits, found_logits)
     # The frozen embedding, of which peft computes a whole gradient, needs none.
     assert not any("base_layer" in key for key in found)
 

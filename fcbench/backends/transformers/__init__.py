@@ -87,8 +87,12 @@ class TransformersBackend:
         limit = decoding.max_new_tokens
         for request in requests:
             n_tokens, most = len(self._encode(request)), self._loaded.context_length
+            unknown = self._loaded.without_row(self._encode(request))
             if not n_tokens:
                 yield self._failure(request, "the prompt holds no token")
+            elif unknown is not None:
+                what = f"the prompt holds {unknown}, for which the model has no row: "
+                yield self._failure(request, f"{what}its embedding was not resized")
             elif n_tokens + limit > most:
                 what = f"{n_tokens} prompt tokens and {limit} new ones exceed the model's context"
                 yield self._failure(request, f"{what} of {most}")

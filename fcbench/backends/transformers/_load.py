@@ -44,6 +44,17 @@ class Loaded(msgspec.Struct):
     context_length: int
     manifest: dict[str, Json]
 
+    def without_row(self, ids: Sequence[int]) -> str | None:
+        """Return the first token of a text for which the model has no row, None if it has all.
+
+        Gemma 3's text models have a tokenizer with one token too many, which no text holds.
+        """
+        layer = self.model.get_input_embeddings()
+        # peft wraps a layer whose rows are trained.
+        n_rows = getattr(layer, "original_module", layer).weight.shape[0]
+        beyond = next((i for i in ids if i >= n_rows), None)
+        return None if beyond is None else str(self.tokenizer.convert_ids_to_tokens(beyond))
+
     def ids_of(self, tokens: Sequence[str]) -> list[int]:
         """Return the ids of those tokens that are single entries of the vocabulary."""
         ids = self.tokenizer.convert_tokens_to_ids(list(tokens))
@@ -95,12 +106,6 @@ def load(name: str, options: ModelOptions, quantization: Any = None) -> Loaded:
         use_safetensors=True,
         **quantized,
     )
-    n_rows = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > n_rows:
-        raise ModelError(
-            f"{name}: the tokenizer has {len(tokenizer)} tokens, the model rows for {n_rows}",
-            hint="model.resize_token_embeddings(len(tokenizer)), and train the new rows",
-        )
     if torch.cuda.is_available() and not quantized:  # which is where it belongs already
         model = model.to("cuda")
     model.eval()
