@@ -1,4 +1,4 @@
-"""Say where the same weights, run every way they can be run, differ, and why.
+"""Say where the same weights, run in several ways, differ, and why.
 
 A model that was trained under one prompt, in one dtype, with its adapter apart is shipped under
 another prompt, in another dtype, merged and converted. Each of these steps may cost calls.

@@ -77,11 +77,8 @@ def row_of(run: str, scores: Scores, seconds: Sequence[float]) -> Row:
 
 def unusual(manifest: Mapping[str, Json]) -> list[str]:
     """Return how a run chose its tokens where that is not the default: rows that differ look so."""
-    prompt, decoding, format_name = (
-        manifest["prompt"],
-        manifest["decoding"],
-        manifest["format"]["name"],
-    )
+    prompt, decoding = manifest["prompt"], manifest["decoding"]
+    format_name = manifest["format"]["name"]
     temperature, repeats = decoding.get("temperature", 0.0), decoding.get("repeats", 1)
     said = []
     if manifest["seed"] and (prompt["few_shot"] or temperature):

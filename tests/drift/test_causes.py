@@ -22,7 +22,7 @@ from fcbench.drift._gauge import Gap, Gauge, near_tie
 from fcbench.drift._stored import rows_of
 from fcbench.types import Sample
 from tests.backends import architectures
-from tests.drift.planted import MODEL, RIGHT, WRONG, changed, install, stored_run, write_suite
+from tests.drift.planted import RIGHT, WRONG, changed, install, stored_run, write_suite
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -238,11 +238,6 @@ def test_a_near_tie_scales_with_the_logits_and_the_same_weights_are_not_blamed( 
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return architectures.build(MODEL, tmp_path_factory.mktemp("tiny"))
-
-
-@pytest.fixture(scope="module")
 def loaded(model):
     return load(str(model), ModelOptions(dtype="float32"))
 
@@ -335,6 +330,18 @@ def test_a_model_that_computes_all_logits_at_once_is_measured_all_the_same(loade
     assert Gauge(loaded, ()).gap("<bos>Hi", first, second) == expected
     monkeypatch.setattr(loaded.model, "get_output_embeddings", lambda: None)
     assert Gauge(loaded, ()).gap("<bos>Hi", first, second).value == pytest.approx(expected.value)
+
+
+def test_what_no_gap_was_measured_of_says_so(tmp_path, run):
+    rows, _ = rows_of([run, changed(run, tmp_path / "b", text=WRONG)], None)
+    own, theirs = (row.scores.verdicts[0].sample for row in rows)
+    tired = FakeGauge(0.0)
+    tired.is_tired = True
+    assert "its gap was not measured" in cause(Pair(*rows, own, theirs), tired).detail
+    rows[1].manifest["decoding"]["temperature"] = 0.5
+    found = cause(Pair(*rows, own, theirs), FakeGauge(0.0))
+    assert (found.kind, found.gap) == ("text", None)
+    assert "tokens were drawn" in found.detail
 
 
 def test_a_gauge_tires_of_measuring(loaded, monkeypatch):
