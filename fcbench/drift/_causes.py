@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from fcbench.drift._gauge import Gap, n_alike, near_tie
+from fcbench.drift._gauge import Gap, near_tie
 from fcbench.drift._prompts import parting
 from fcbench.drift._records import Cause
-from fcbench.formats import module_of, turn_of
-from fcbench.text import shorten
+from fcbench.formats import module_of, until_stop
+from fcbench.text import n_alike, shorten
 
 if TYPE_CHECKING:
     from fcbench.drift._gauge import Gauge
@@ -28,7 +28,7 @@ class Pair(NamedTuple):
         """Return both answers up to their first stop token, which not all backends keep."""
         formats = dict.fromkeys(row.manifest["format"]["name"] for row in self[:2])
         stops = [stop for name in formats for stop in module_of(name).STOP_TOKENS]
-        own, other = (turn_of(stops, sample.text) for sample in self[2:])
+        own, other = (until_stop(stops, sample.text) for sample in self[2:])
         return own, other
 
     def has_same_words(self) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fcbench.formats import turn_of
+from fcbench.formats import until_stop
+from fcbench.text import n_alike
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -102,11 +103,11 @@ class Gauge:
 
     def _ends(self, sample: Sample) -> bool:
         """Whether an answer is known to have ended by a stop token, which its text may hold."""
-        return sample.stop == "token" or turn_of(self._stops, sample.text) != sample.text
+        return sample.stop == "token" or until_stop(self._stops, sample.text) != sample.text
 
     def _answer(self, prompt: str, asked: Sequence[int], sample: Sample) -> list[int] | None:
         """Return the tokens of an answer up to its stop, read with its prompt; None if in doubt."""
-        ids = encode(self._loaded.tokenizer, prompt + turn_of(self._stops, sample.text))
+        ids = encode(self._loaded.tokenizer, prompt + until_stop(self._stops, sample.text))
         if ids[: len(asked)] != list(asked):
             return None
         answer = ids[len(asked) :]
@@ -133,13 +134,3 @@ def encode(tokenizer: Any, text: str) -> list[int]:
     """Return a prompt's tokens. The prompt itself says where it begins: nothing is added."""
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     return ids
-
-
-def n_alike(first: Sequence[Any], second: Sequence[Any]) -> int:
-    """Return how many items two sequences have in common at their beginning.
-
-    >>> n_alike("chat", "char")
-    3
-    """
-    pairs = enumerate(zip(first, second, strict=False))
-    return next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))

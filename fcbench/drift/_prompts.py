@@ -6,8 +6,9 @@ from itertools import combinations
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from fcbench.drift._gauge import encode, n_alike
+from fcbench.drift._gauge import encode
 from fcbench.drift._records import Disagreement, PromptPair, Span
+from fcbench.text import n_alike
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
