@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
+    parser.epilog = "Exit code 3 when a way could not be run, or samples are errors."
     parser.description = (
-        "Run the same weights every way they can be run (prompts x dtypes x base, adapter, merged, "
-        "and other backends), and say where they differ: metrics, paired tests, and each flipped "
-        "case with its cause."
+        "Run the same weights every way that is named (prompts x dtypes x base, adapter and merged "
+        "by transformers, and other backends by --also MODEL), and say where they differ: metrics, "
+        "paired tests, and each flipped case with its cause."
     )
     which = parser.add_argument_group("what to run (one row for each combination)")
     which.add_argument("--model", metavar="MODEL", help="the base model, as run takes it")
@@ -31,7 +32,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MODEL",
-        help="the same weights for another backend, as run takes them; may be repeated",
+        help="the same weights for another backend, as run takes them (python:MODULE:FUNCTION); "
+        "no other backend is run than those named so; may be repeated",
     )
     which.add_argument(
         "--prompt",
@@ -129,9 +131,11 @@ def _write(path: Path, text: str) -> None:
 
 
 def _verdict(found: Drift) -> int:
-    """Say on stderr if samples are errors and return the exit code."""
+    """Say on stderr if ways or samples are errors and return the exit code."""
+    for way in found.not_run:
+        sys.stderr.write(visible(f"{way.label} could not be run: {way.error}") + "\n")
     if not found.n_errors:
-        return OK
+        return ERRORS if found.not_run else OK
     verdicts = (v for row in found.rows for v in row.scores.verdicts)
     first = next(v for v in verdicts if v.sample.error is not None)
     where = visible(f"{first.case.id}: {first.sample.error}")

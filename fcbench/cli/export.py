@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcbench.cli import MISSED, OK
+from fcbench.cli import ERRORS, MISSED, OK
 from fcbench.text import visible
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
     what = "write one GGUF for llama.cpp, and a Modelfile for Ollama, and check what was written"
     actions = parser.add_subparsers(dest="action", metavar="gguf", required=True)
-    epilog = "Exit code 1 when --check finds that llama.cpp makes other tokens of a prompt."
+    epilog = (
+        "Exit code 1 when --check finds that llama.cpp makes other tokens of a prompt, 3 when it "
+        "could not ask."
+    )
     gguf = actions.add_parser("gguf", help=what, description=what, epilog=epilog)
     gguf.add_argument("model", help="a folder, or gemma3-270m")
     gguf.add_argument("--out", required=True, metavar="FILE.gguf", help="the file to write")
@@ -37,19 +41,22 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="answer three prompts by llama.cpp (xllamacpp) and by transformers",
     )
     places = gguf.add_mutually_exclusive_group()
-    places.add_argument("--modelfile", metavar="PATH", help="default: Modelfile beside FILE.gguf")
+    places.add_argument(
+        "--modelfile", metavar="PATH", help="default: FILE.Modelfile beside FILE.gguf"
+    )
     places.add_argument("--no-modelfile", action="store_true", help="write the GGUF alone")
     gguf.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Export, and print what was found in the file."""
-    from fcbench.train.export import check_modelfile, export_gguf, write_modelfile
+    from fcbench.train.export import check_modelfile, export_gguf, modelfile_of, write_modelfile
 
     modelfile = None
     if not args.no_modelfile:
-        modelfile = Path(args.modelfile or Path(args.out).expanduser().parent / "Modelfile")
-        check_modelfile(modelfile)  # before minutes of work
+        out = Path(args.out).expanduser()
+        modelfile = Path(args.modelfile).expanduser() if args.modelfile else modelfile_of(out)
+        check_modelfile(modelfile, out)  # before minutes of work
     report = export_gguf(
         args.model, args.out, args.type, args.adapter, args.format, check=args.check
     )
@@ -62,6 +69,9 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
     else:
         sys.stdout.write(as_text(report, modelfile))
+    if report.check_error is not None:
+        sys.stderr.write(visible(f"not checked: {report.check_error}") + "\n")
+        return ERRORS
     # Texts may differ by rounding; tokens of one text may not.
     return OK if all(answer.same_tokens for answer in report.answers or []) else MISSED
 
@@ -99,9 +109,12 @@ def as_text(report: ExportReport, modelfile: Path | None) -> str:
             f"  merged         logits within {stored.largest:.2g} of base + adapter, the same "
             f"choice at {stored.n_same_choice}/{stored.n_positions} positions"
         )
+    if report.check_error is not None:
+        lines.append(f"  NOT CHECKED    {visible(report.check_error)}")
     lines += _answers(report)
     if modelfile is not None:
-        lines += [f"{modelfile}: for Ollama", f"next: ollama create NAME -f {modelfile}"]
+        command = shlex.join(["ollama", "create", "NAME", "-f", str(modelfile)])
+        lines += [f"{modelfile}: for Ollama", f"next: {command}"]
     return "\n".join(lines) + "\n"
 
 

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         import msgspec
 
-        sys.stdout.write(json.dumps(msgspec.to_builtins(report), indent=2) + "\n")
+        sys.stdout.write(json.dumps(msgspec.to_builtins(report), indent=2, allow_nan=False) + "\n")
     else:
         sys.stdout.write(as_text(report))
     return OK

@@ -1,4 +1,4 @@
-"""Say where the same weights, run every way they can be run, differ, and why.
+"""Say where the same weights, run in several ways, differ, and why.
 
 A model that was trained under one prompt, in one dtype, with its adapter apart is shipped under
 another prompt, in another dtype, merged and converted. Each of these steps may cost calls.
@@ -6,9 +6,12 @@ another prompt, in another dtype, merged and converted. Each of these steps may 
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
+
+import msgspec
 
 from fcbench.drift._flips import compare_rows, flips, same_answers
 from fcbench.drift._json import as_json
@@ -21,6 +24,7 @@ from fcbench.drift._records import (
     Disagreement,
     Drift,
     FlippedCase,
+    NotRun,
     PromptPair,
     Row,
     Span,
@@ -29,7 +33,7 @@ from fcbench.drift._records import (
 from fcbench.drift._report import as_text
 from fcbench.drift._stored import row_of, rows_of
 from fcbench.drift._ways import Group, Tools, Way, groups_of, run_all, stored_dtype, ways_of
-from fcbench.errors import UsageError
+from fcbench.errors import FcbenchError, ModelError, UsageError
 from fcbench.metrics import HEADLINE
 from fcbench.suite import Suite, load_suite
 
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fcbench.runs import Options
+    from fcbench.types import Run
 
 __all__ = [
     "CAUSES",
@@ -46,6 +51,7 @@ __all__ = [
     "Disagreement",
     "Drift",
     "FlippedCase",
+    "NotRun",
     "PromptPair",
     "Row",
     "Span",
@@ -70,13 +76,17 @@ def drift(
 ) -> Drift:
     """Run a model's weights in all the ways named, and return where they differ.
 
+    Of backends beside transformers those are run that `ways.also` names. A way that fails when it
+    is run is one of `not_run`; the others go on. Where that is the reference, the first row that
+    could be run takes its place.
     `reference` names the row that all others are compared with, by its prompt, dtype and weights or
     some of them ("chat,float32,adapter"); by default the first prompt and dtype, with the adapter
     if there is one. Runs are stored under `results` if it is named, as fcbench.run stores them.
     `options` are those of fcbench.run; the dtypes are in `ways`. Each model is loaded once for all
     of its prompts.
 
-    Raises what fcbench.run raises, before the first model is loaded where that can be known.
+    Raises what fcbench.run raises as far as that can be known before a model is loaded; ModelError
+    where no way at all could be run.
     """
     ways = ways or Ways()
     loaded = suite if isinstance(suite, Suite) else load_suite(suite)
@@ -92,19 +102,41 @@ def _drift(  # noqa: PLR0913  drift's own
     groups = groups_of(model, suite, ways, results, options)
     planned = ways_of(groups)
     chosen = _place([way for way, _, _ in planned], reference)
-    found: dict[tuple[int, int], Row] = {}
+    made: dict[tuple[int, int], Run | FcbenchError] = {}
     tools = Tools(None, None)
-    for i, runs, tools in run_all(groups, planned[chosen][1]):  # noqa: B007  the last ones are kept
-        for k, run in enumerate(runs):
-            found[i, k] = row_of(run, groups[i].weights)
-    rows = [found[i, k] for _, i, k in planned]
-    notes = []
+    for i, outcomes, tools in run_all(groups, planned[chosen][1]):  # noqa: B007  the last are kept
+        made |= {(i, k): outcome for k, outcome in enumerate(outcomes)}
+    rows: list[Row] = []
+    not_run: list[NotRun] = []
+    places: dict[int, int] = {}
+    for place, (way, i, k) in enumerate(planned):
+        outcome = made[i, k]
+        if isinstance(outcome, FcbenchError):
+            not_run.append(NotRun(way.prompt, way.dtype, way.weights, str(outcome)))
+        else:
+            places[place] = len(rows)
+            rows.append(row_of(outcome, way.weights))
+    if not rows:
+        raise ModelError(f"none of {len(not_run)} ways could be run: {not_run[0].error}")
+    notes = [f"{way.label} could not be run: {way.error}" for way in not_run]
+    if chosen not in places:
+        tools = Tools(tools.tokenizer, None)  # which would measure with another way's logits
+        notes.append(f"compared with {rows[0].label}, because the reference could not be run")
     if ways.adapter is not None and ways.merged is None:
-        command = f"python -m fcbench merge --model {model} --adapter {ways.adapter} --out DIR"
-        notes = [f"no merged rows: {command} makes a folder for --merged DIR"]
+        notes.append(
+            f"no merged rows: {merge_command(model, ways.adapter)} makes a folder for --merged"
+        )
     if ways.merged is not None:
         notes += _rounded(Path(ways.merged), groups)
-    return _found(rows, chosen, tools, notes)
+    found = _found(rows, places.get(chosen, 0), tools, notes)
+    return msgspec.structs.replace(found, not_run=not_run)
+
+
+def merge_command(model: str, adapter: str) -> str:
+    """Return the command that merges an adapter into a folder for --merged DIR."""
+    return shlex.join(
+        ["python", "-m", "fcbench", "merge", model, "--adapter", adapter, "--out", "DIR"]
+    )
 
 
 def drift_of_runs(
@@ -112,13 +144,14 @@ def drift_of_runs(
 ) -> Drift:
     """Return where stored runs differ, without any model: gaps and prompt tokens are not known.
 
-    Each of `runs` is a run's folder, or a folder of them. `merged` is the name of the model that is
-    the merged one; others are called by their names. UsageError for fewer than two, and for
-    runs over other cases; RunError for one that cannot be read.
+    Each of `runs` is a run's folder, or a folder of them, of which the newest of each kind are
+    taken. `merged` is the name of the model that is the merged one; others are called by their
+    names. UsageError for fewer than two, and for runs over other cases; RunError for one that
+    cannot be read.
     """
-    rows = rows_of(list(map(Path, runs)), merged)
-    ways = [Way(row.prompt, row.dtype, row.weights) for row in rows]
-    return _found(rows, _place(ways, reference), Tools(None, None), [])
+    rows, notes = rows_of(list(map(Path, runs)), merged)
+    ways = [Way(row.prompt, row.dtype, row.weights, row.decoding) for row in rows]
+    return _found(rows, _place(ways, reference), Tools(None, None), notes)
 
 
 def _place(ways: Sequence[Way], reference: str | None) -> int:
@@ -129,7 +162,7 @@ def _place(ways: Sequence[Way], reference: str | None) -> int:
         return 0
     place = next((i for i, way in enumerate(ways) if way.is_meant_by(reference)), None)
     if place is None:
-        known = "; ".join(",".join(filter(None, way)) for way in ways)
+        known = "; ".join(way.label for way in ways)
         raise UsageError(f"no row is called {reference}", hint=f"some of {known}")
     return place
 
@@ -137,7 +170,7 @@ def _place(ways: Sequence[Way], reference: str | None) -> int:
 def _found(rows: list[Row], reference: int, tools: Tools, notes: list[str]) -> Drift:
     asked = [name for name in METRICS if any(row.scores.metrics[name].n for row in rows)]
     metrics = asked or list(HEADLINE)
-    comparisons = {metric: compare_rows(rows, reference, metric) for metric in metrics}
+    comparisons = compare_rows(rows, reference, metrics)
     # The reference's prompts first: they are what others are measured by.
     order = [rows[reference], *rows]
     return Drift(

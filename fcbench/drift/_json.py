@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fcbench.drift._records import letter
+from fcbench.report.comparison import letter
 
 if TYPE_CHECKING:
     from fcbench.drift._records import Drift
@@ -34,6 +34,7 @@ def as_json(drift: Drift) -> str:
             for d in drift.disagreements
         ],
         "notes": drift.notes,
+        "not_run": msgspec.to_builtins(drift.not_run),
     }
     return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
 
@@ -47,6 +48,7 @@ def _plain_row(drift: Drift, i: int) -> dict[str, Json]:
         "prompt": row.prompt,
         "dtype": row.dtype,
         "weights": row.weights,
+        "decoding": list(row.decoding),
         "backend": row.backend,
         "model": model["name"],
         "adapter": (model.get("adapter") or {}).get("name"),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from itertools import combinations
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from fcbench.drift._gauge import encode, n_alike
+from fcbench.drift._gauge import encode
 from fcbench.drift._records import Disagreement, PromptPair, Span
-from fcbench.errors import RunError
+from fcbench.text import n_alike
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,21 +16,7 @@ if TYPE_CHECKING:
     from fcbench.drift._records import Row
     from fcbench.types import Sample
 
-PROMPTS = "prompts.jsonl"
 SHOWN_TOKENS, SHOWN_CHARACTERS = 4, 30
-
-
-def read_prompts(folder: str | None) -> dict[str, str]:
-    """Return a run's prompts by their hash, none where they were not kept. RunError if broken."""
-    path = Path(folder or "") / PROMPTS
-    if folder is None or not path.is_file():
-        return {}
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-        rows = [json.loads(line) for line in lines if line]
-        return {row["sha256"]: row["prompt"] for row in rows}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: cannot be read: {error}") from error
 
 
 def pairs(rows: Sequence[Row], tokenizer: Any | None) -> list[PromptPair]:

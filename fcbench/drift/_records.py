@@ -11,7 +11,15 @@ from fcbench.runs import Comparison, Scores  # noqa: TC001
 from fcbench.types import Json  # noqa: TC001
 
 CauseKind = Literal[
-    "machinery", "prompt", "tokenisation", "stop", "rounding", "weights", "text", "judging"
+    "machinery",
+    "prompt",
+    "tokenisation",
+    "stop",
+    "rounding",
+    "arithmetic",
+    "weights",
+    "text",
+    "judging",
 ]
 CAUSES: dict[CauseKind, str] = {
     "machinery": "one of the two has no answer",
@@ -19,6 +27,7 @@ CAUSES: dict[CauseKind, str] = {
     "tokenisation": "the same prompt text, but another number of tokens",
     "stop": "the same words, but one was cut by the token limit and the other ended by itself",
     "rounding": "the reference held both tokens for almost equally likely where the texts part",
+    "arithmetic": "the same weights, but arithmetic that differs by more than rounding",
     "weights": "other weights, or arithmetic that differs by more than rounding",
     "text": "the texts differ, and nothing says how near a tie it was",
     "judging": "the same words, judged by another format",
@@ -26,21 +35,13 @@ CAUSES: dict[CauseKind, str] = {
 """Each kind of cause in words."""
 
 
-def letter(index: int) -> str:
-    """Return what a row is called.
-
-    >>> letter(0), letter(26)
-    ('A', 'R27')
-    """
-    return chr(ord("A") + index) if index < 26 else f"R{index + 1}"  # noqa: PLR2004  letters
-
-
 class Ways(msgspec.Struct, frozen=True):
     """The ways in which weights are run: all prompts x all dtypes x base, adapter and merged.
 
     `adapter` is the folder of a LoRA adapter, `merged` that of a model into which it was merged.
-    `also` are names of the same weights for other backends, as `run` takes them ("gguf:FILE").
-    Backends other than transformers choose their own dtype: of those there is a row a prompt.
+    `also` are names of the same weights elsewhere, as `run` takes them: other backends are run
+    where they are named here, none is looked for. Those other than transformers choose their own
+    dtype: of those there is a row a prompt.
     """
 
     adapter: str | None = None
@@ -56,6 +57,7 @@ class Row(msgspec.Struct, frozen=True):
     `weights` is "base", "adapter", "merged", or the short name of a model that is none of them;
     `dtype` is None where a backend does not say it, `adapter_active` where there is no adapter.
     `run` is the run's folder, "" where it was not stored. `texts` are the prompts by their hash.
+    `decoding` is how tokens were chosen, as far as not all rows chose them so.
     """
 
     prompt: str
@@ -66,16 +68,32 @@ class Row(msgspec.Struct, frozen=True):
     adapter_active: bool | None
     scores: Scores
     texts: dict[str, str]
+    decoding: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
-        """The prompt, dtype and weights, as --reference takes them."""
-        return ",".join(part for part in (self.prompt, self.dtype, self.weights) if part)
+        """The prompt, dtype, weights and decoding, as --reference takes them."""
+        named = (self.prompt, self.dtype, self.weights, *self.decoding)
+        return ",".join(part for part in named if part)
 
     @property
     def manifest(self) -> dict[str, Json]:
         """What the run recorded of itself."""
         return self.scores.manifest
+
+
+class NotRun(msgspec.Struct, frozen=True):
+    """A way that is in no row, because it failed when it was run, and the error."""
+
+    prompt: str
+    dtype: str | None
+    weights: str
+    error: str
+
+    @property
+    def label(self) -> str:
+        """The prompt, dtype and weights."""
+        return ",".join(part for part in (self.prompt, self.dtype, self.weights) if part)
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -164,8 +182,8 @@ class Drift(msgspec.Struct, frozen=True):
     """The same weights in several ways: rows, their comparisons with one of them, the flips.
 
     `comparisons` holds for each metric the comparison of the reference (a) with each other row (b),
-    by that row's index; `p_adjusted` is Holm's over the rows of a metric. `same_answers` counts for
-    each row the cases answered with the reference's very words, of those that both answered.
+    by that row's index; `p_adjusted` is Holm's over all of them. `same_answers` counts for each row
+    the answers in the reference's very words, of those that both gave; a stop token is no word.
     """
 
     suite: str
@@ -179,11 +197,17 @@ class Drift(msgspec.Struct, frozen=True):
     prompts: list[PromptPair]
     disagreements: list[Disagreement]
     notes: list[str]
+    not_run: list[NotRun] = []
 
     @property
     def n_errors(self) -> int:
         """How many samples have no answer, in all rows."""
         return sum(row.scores.n_errors for row in self.rows)
+
+    @property
+    def n_tests(self) -> int:
+        """How many tests there are: of all metrics and rows that have a case with a value."""
+        return sum(c.p_value is not None for of in self.comparisons.values() for c in of.values())
 
     def without_folders(self) -> Drift:
         """Return the same without the folders of runs, which were not kept."""

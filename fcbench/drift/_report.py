@@ -6,7 +6,8 @@ import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from fcbench.drift._records import CAUSES, letter
+from fcbench.drift._records import CAUSES
+from fcbench.report.comparison import least_shown, letter, p_text
 from fcbench.report.leaderboard import cell
 from fcbench.text import shorten, visible
 
@@ -21,12 +22,12 @@ WIDTH = 110
 MARKDOWN = "github"
 _ABOUT_METRICS = (
     "Each cell: per cent [95 % Wilson interval]; errors are samples where the machinery failed, "
-    "and in no metric. same answers: cases answered in the very words of {reference}."
+    "and in no metric. same answers: those in the very words of {reference}, up to a stop token."
 )
 _ABOUT_TESTS = (
     "lost, gained: cases that {reference} has right and the row has not, and the other way round. "
     "p: exact McNemar test, of repeats a sign-flip permutation test; Holm: adjusted for being one "
-    "of {n} rows."
+    "of {n} tests, all metrics of all rows."
 )
 
 
@@ -39,14 +40,13 @@ def as_text(drift: Drift, n_flips: int = 3, style: str = "simple") -> str:
     """
     suite = f"{drift.suite}, SHA-256 {drift.suite_sha256[:12]}"
     reference = letter(drift.reference)
-    n_tests = len(drift.rows) - 1
     parts = [
         _title(f"{suite}: the same weights in {len(drift.rows)} ways", style),
         _metrics(drift, style),
         _prose(_ABOUT_METRICS.format(reference=reference)),
         *(_prose(f"note: {visible(note)}") for note in drift.notes),
         _tests(drift, style),
-        _prose(_ABOUT_TESTS.format(reference=reference, n=n_tests)) if _has_flips(drift) else "",
+        _about_tests(drift),
         *_prompts(drift, style),
         *_flips(drift, n_flips, style),
     ]  # fmt: skip
@@ -76,7 +76,8 @@ def _table(body: Sequence[Sequence[str]], head: Sequence[str], style: str) -> st
 
 
 def _way(row: Row) -> str:
-    return visible(", ".join(p for p in (row.prompt, row.dtype, shorten(row.weights, 28)) if p))
+    named = (row.prompt, row.dtype, shorten(row.weights, 28), *row.decoding)
+    return visible(", ".join(part for part in named if part))
 
 
 # Metrics
@@ -93,7 +94,7 @@ def _metrics(drift: Drift, style: str) -> str:
     body = [
         [
             letter(i),
-            visible(row.prompt),
+            visible(", ".join([row.prompt, *row.decoding])),
             row.dtype or "—",
             _weights(row),
             *([row.backend] if has_backends else []),
@@ -103,6 +104,10 @@ def _metrics(drift: Drift, style: str) -> str:
         ]
         for i, row in enumerate(drift.rows)
     ]
+    for way in drift.not_run:
+        named = ["—", visible(way.prompt), way.dtype or "—", visible(shorten(way.weights, 28))]
+        named += [""] * has_backends
+        body.append([*named, "could not be run", *[""] * (len(head) - len(named) - 1)])
     return _table(body, head, style)
 
 
@@ -126,8 +131,10 @@ def _cells(metric: str, rows: Sequence[Row]) -> tuple[str, list[str]]:
 # Tests
 
 
-def _has_flips(drift: Drift) -> bool:
-    return any(c.flips for found in drift.comparisons.values() for c in found.values())
+def _about_tests(drift: Drift) -> str:
+    if not any(c.flips for found in drift.comparisons.values() for c in found.values()):
+        return ""
+    return _prose(_ABOUT_TESTS.format(reference=letter(drift.reference), n=drift.n_tests))
 
 
 def _tests(drift: Drift, style: str) -> str:
@@ -159,13 +166,7 @@ def _test(c: Comparison) -> str:
     if not c.flips:
         return "no flip"
     lost = sum(flip.b.value < flip.a.value for flip in c.flips)
-    return f"-{lost} +{len(c.flips) - lost}  {_p(c.p_value)} ({_p(c.p_adjusted)})"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "—"
-    return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"  # noqa: PLR2004  three digits
+    return f"-{lost} +{len(c.flips) - lost}  {p_text(c.p_value)} ({p_text(c.p_adjusted)})"
 
 
 def _causes(drift: Drift, row: int) -> str:
@@ -174,18 +175,18 @@ def _causes(drift: Drift, row: int) -> str:
 
 
 def _power(drift: Drift) -> str:
-    """Say what so many cases can show at best."""
-    found = max(
-        (c for pairs in drift.comparisons.values() for c in pairs.values()), key=lambda c: c.n
-    )
-    if not found.n:
+    """Say what the cases of each metric can show at best, those of as many cases in one line."""
+    sizes: dict[int, list[str]] = {}
+    for metric, found in drift.comparisons.items():
+        # Errors leave cases out of a row: the row with most can show most.
+        n = max((c.n for c in found.values() if c.table is not None), default=0)
+        if n:
+            sizes.setdefault(n, []).append(metric.replace("_", " "))
+    if not any(c.n for found in drift.comparisons.values() for c in found.values()):
         return "no case has a value in two rows"
-    if found.table is None:
-        return ""
-    if found.smallest_significant is None:
-        return f"{found.n} cases are too few to show any difference at the 5 % level"
-    points = f"{100 * found.smallest_significant:.1f} points"
-    return f"the least difference that one test of {found.n} cases can show at 5 % is {points}"
+    return "\n".join(
+        f"{', '.join(names)}: {least_shown(n, drift.n_tests)}" for n, names in sizes.items()
+    )
 
 
 # Prompts

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fcbench import registry
 from fcbench.backends import check_model, open_model
-from fcbench.errors import UsageError
+from fcbench.errors import FcbenchError, UsageError
 from fcbench.formats import module_of
 from fcbench.runs import Options, Plan, execute, make_folder, plan
+from fcbench.types import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from fcbench.drift._gauge import Gauge
     from fcbench.drift._records import Ways
     from fcbench.suite import Suite
-    from fcbench.types import Backend, Run
+    from fcbench.types import Backend
+
+Outcome = Run | FcbenchError
 
 
 class Group(NamedTuple):
@@ -38,11 +41,17 @@ class Way(NamedTuple):
     prompt: str
     dtype: str | None
     weights: str
+    decoding: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What --reference takes."""
+        return ",".join(filter(None, (self.prompt, self.dtype, self.weights, *self.decoding)))
 
     def is_meant_by(self, reference: str) -> bool:
         """Whether "chat,float32,adapter", or a part of it, names this way."""
         parts = {part.strip() for part in reference.split(",")}
-        return parts <= {self.prompt, self.dtype, self.weights}
+        return parts <= {self.prompt, self.dtype, self.weights, *self.decoding}
 
 
 class Tools(NamedTuple):
@@ -85,8 +94,8 @@ def _distinct(what: str, names: tuple[str, ...]) -> list[str]:
 def short_name(model: str) -> str:
     """Return a model's name without the folders that it lies in.
 
-    >>> short_name("gguf:/models/tuned-bf16.gguf")
-    'gguf:tuned-bf16.gguf'
+    >>> short_name("/models/tuned-bf16"), short_name("python:server:answer")
+    ('tuned-bf16', 'python:server:answer')
     """
     prefix, colon, rest = model.rpartition(":")
     return f"{prefix}{colon}{Path(rest).name or rest}"
@@ -121,10 +130,11 @@ def _prompt_of(made: Plan) -> str:
     return f"{made.prompt}+{made.few_shot}" if made.few_shot else made.prompt
 
 
-def run_all(groups: Sequence[Group], reference: int) -> Iterator[tuple[int, list[Run], Tools]]:
-    """Yield each group's index and its runs; the reference's group comes last, its model kept.
+def run_all(groups: Sequence[Group], reference: int) -> Iterator[tuple[int, list[Outcome], Tools]]:
+    """Yield each group's index and a run for each of its plans, or the error that it ended with.
 
-    With it come the tools that are at hand then, so that the last ones are what is left.
+    The reference's group comes last, its model kept. With each come the tools that are at hand
+    then, so that the last ones are what is left.
     """
     tools = Tools(None, None)
     make_folder(Path(groups[0].plans[0].results or ""))
@@ -134,14 +144,36 @@ def run_all(groups: Sequence[Group], reference: int) -> Iterator[tuple[int, list
         if group.plans[0].progress:
             name = ", ".join(part for part in (group.weights, group.dtype) if part)
             sys.stderr.write(f"{place} of {len(order)}: {name}\n")
-        backend, loaded = _open(group.plans[0])
-        runs = [execute(made, backend) for made in group.plans]
-        if loaded is not None:
-            gauge = _gauge(loaded, runs[0]) if i == reference else None
-            tools = Tools(loaded.tokenizer, gauge)
-        yield i, runs, tools
-        del backend, loaded
+        outcomes, found = _run_group(group, measures=i == reference)
+        tools = found or tools
+        yield i, outcomes, tools
         gc.collect()  # models hold themselves in circles, and the next one wants their memory
+
+
+def _run_group(group: Group, *, measures: bool) -> tuple[list[Outcome], Tools | None]:
+    """Return what each plan of a group came to, and the tools of its model if it has any."""
+    try:
+        backend, loaded = _open(group.plans[0])
+    except FcbenchError as error:  # hours of other ways must not be lost for it
+        return [_without_frames(error)] * len(group.plans), None
+    outcomes = [_run(made, backend) for made in group.plans]
+    runs = [outcome for outcome in outcomes if not isinstance(outcome, FcbenchError)]
+    if loaded is None:
+        return outcomes, None
+    return outcomes, Tools(loaded.tokenizer, _gauge(loaded, runs[0]) if measures and runs else None)
+
+
+def _run(made: Plan, backend: Backend) -> Outcome:
+    try:
+        return execute(made, backend)
+    except FcbenchError as error:
+        return _without_frames(error)
+
+
+def _without_frames(error: FcbenchError) -> FcbenchError:
+    """Return an error that does not hold on to a model through its traceback."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _open(made: Plan) -> tuple[Backend, Loaded | None]:

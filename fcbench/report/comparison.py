@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fcbench.metrics import unit_of
 from fcbench.report.leaderboard import cell
+from fcbench.stats import smallest_significant
 from fcbench.text import shorten, visible
 
 if TYPE_CHECKING:
@@ -27,12 +28,12 @@ def as_text(names: Sequence[str], found: Mapping[str, Pairs], n_flips: int) -> s
 
     `n_flips` is how many flipped cases are shown of each pair.
     """
-    letters = [_letter(i) for i in range(len(names))]
+    letters = [letter(i) for i in range(len(names))]
     width = max(map(len, letters))
     parts = [
         "\n".join(
-            f"{letter:{width}}  {visible(name)}"
-            for letter, name in zip(letters, names, strict=True)
+            f"{called:{width}}  {visible(name)}"
+            for called, name in zip(letters, names, strict=True)
         )
     ]
     for metric, pairs in found.items():
@@ -44,7 +45,12 @@ def as_text(names: Sequence[str], found: Mapping[str, Pairs], n_flips: int) -> s
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _letter(index: int) -> str:
+def letter(index: int) -> str:
+    """Return what a row is called.
+
+    >>> letter(0), letter(26)
+    ('A', 'R27')
+    """
     return chr(ord("A") + index) if index < 26 else f"R{index + 1}"  # noqa: PLR2004  letters
 
 
@@ -61,8 +67,8 @@ def _metric(metric: str, pairs: Pairs, letters: Sequence[str]) -> str:
             cell(c.a) if unit_of(metric) is None else _amount(c.a.value),
             cell(c.b) if unit_of(metric) is None else _amount(c.b.value),
             _difference(c),
-            _p(c.p_value),
-            *([_p(c.p_adjusted)] if several else []),
+            p_text(c.p_value),
+            *([p_text(c.p_adjusted)] if several else []),
         ]
         body.append(row)
     title = metric.replace("_", " ")
@@ -95,14 +101,24 @@ def _notes(pair: tuple[int, int], c: Comparison, letters: Sequence[str]) -> list
 
 
 def _power(c: Comparison) -> str:
-    if c.smallest_significant is None:
-        return f"{c.n} cases are too few to show any difference at the 5 % level"
-    least = (
-        f"the least difference that {c.n} cases can show at 5 %: {_points(c.smallest_significant)}"
-    )
-    if c.detectable is None:
+    least = least_shown(c.n)
+    if c.smallest_significant is None or c.detectable is None:
         return least
     return f"{least}; with 80 % power and as many flips: {_points(c.detectable)}"
+
+
+def least_shown(n: int, n_tests: int = 1) -> str:
+    """Say what n cases that are right or wrong can show at best, as one of so many tests.
+
+    >>> least_shown(40, 6)
+    'the least difference that 40 cases can show at 5 %, as one of 6 tests: 20.0 points'
+    """
+    # Holm's first step: whatever is not significant there never is.
+    least = smallest_significant(n, 0.05 / n_tests)
+    among = f", as one of {n_tests} tests" if n_tests > 1 else ""
+    if least is None:
+        return f"{n} cases are too few to show any difference at the 5 % level{among}"
+    return f"the least difference that {n} cases can show at 5 %{among}: {_points(least)}"
 
 
 def _difference(c: Comparison) -> str:
@@ -125,7 +141,8 @@ def _points(share: float) -> str:
     return f"{100 * share:.1f} points"
 
 
-def _p(value: float | None) -> str:
+def p_text(value: float | None) -> str:
+    """Return a p value as a table shows it."""
     if value is None:
         return "—"
     return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"  # noqa: PLR2004  three digits
@@ -144,10 +161,10 @@ def _flips(a: str, b: str, comparison: Comparison, n_flips: int) -> str:
     return "\n".join(lines)
 
 
-def _side(letter: str, side: Side) -> list[str]:
+def _side(called: str, side: Side) -> list[str]:
     value = {0.0: "no", 1.0: "yes"}.get(side.value, f"{side.value:.3g}")
     why = "right" if side.reason is None else visible(side.reason)
     return [
-        f"    {letter} {value}: {why}",
+        f"    {called} {value}: {why}",
         f"      {visible(shorten(side.text, SHOWN_TEXT))}",
     ]

@@ -20,7 +20,7 @@ from fcbench.runs import read_run, score
 from fcbench.suite import MAX_NEW_TOKENS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from fcbench.runs import Scores
@@ -57,21 +57,7 @@ def row_of(run: str, scores: Scores, seconds: Sequence[float]) -> Row:
     shown_prompt = f"{prompt['file'] or prompt['mode']}"
     if prompt["few_shot"]:
         shown_prompt += f" + {prompt['few_shot']}-shot"
-    # Whatever is not the default is said, so that rows which differ look different.
-    decoding, format_name = manifest["decoding"], manifest["format"]["name"]
-    temperature, repeats = decoding.get("temperature", 0.0), decoding.get("repeats", 1)
-    if manifest["seed"] and (prompt["few_shot"] or temperature):
-        shown_prompt += f", seed {manifest['seed']}"
-    if decoding["mode"] not in ("greedy", "sample"):
-        shown_prompt += f", {decoding['mode']}"
-    if temperature:
-        shown_prompt += f", temperature {temperature}".removesuffix(".0")
-    if repeats > 1:
-        shown_prompt += f", {repeats} repeats"
-    if decoding["max_new_tokens"] != MAX_NEW_TOKENS:
-        shown_prompt += f", at most {decoding['max_new_tokens']} tokens"
-    if format_name != DEFAULT_FORMAT:
-        shown_prompt += f", {format_name}"
+    shown_prompt = ", ".join([shown_prompt, *unusual(manifest)])
     return Row(
         run=run,
         suite=suite["name"],
@@ -87,6 +73,27 @@ def row_of(run: str, scores: Scores, seconds: Sequence[float]) -> Row:
         seconds_per_case=fmean(seconds) if seconds else None,
         started_at=manifest["started_at"],
     )
+
+
+def unusual(manifest: Mapping[str, Json]) -> list[str]:
+    """Return how a run chose its tokens where that is not the default: rows that differ look so."""
+    prompt, decoding = manifest["prompt"], manifest["decoding"]
+    format_name = manifest["format"]["name"]
+    temperature, repeats = decoding.get("temperature", 0.0), decoding.get("repeats", 1)
+    said = []
+    if manifest["seed"] and (prompt["few_shot"] or temperature):
+        said.append(f"seed {manifest['seed']}")
+    if decoding["mode"] not in ("greedy", "sample"):
+        said.append(decoding["mode"])
+    if temperature:
+        said.append(f"temperature {temperature}".removesuffix(".0"))
+    if repeats > 1:
+        said.append(f"{repeats} repeats")
+    if decoding["max_new_tokens"] != MAX_NEW_TOKENS:
+        said.append(f"at most {decoding['max_new_tokens']} tokens")
+    if format_name != DEFAULT_FORMAT:
+        said.append(format_name)
+    return said
 
 
 def rules_label(matching: Matching) -> str:
@@ -112,25 +119,30 @@ def read_rows(results: Path) -> tuple[list[Row], list[str]]:
     A run is left out when it cannot be read or its suite has changed since. RunError when there
     is no row.
     """
-    newest: dict[tuple[str, ...], Row] = {}
-    left_out = []
+    rows, left_out = [], []
     for manifest in sorted(results.glob("*/run.json")):
         try:
             run = read_run(manifest.parent)
             seconds = [s.seconds for s in run.samples if s.seconds is not None]
-            row = row_of(manifest.parent.name, score(run), seconds)
+            rows.append(row_of(manifest.parent.name, score(run), seconds))
         except FcbenchError as error:
             left_out.append(error.message)
-            continue
-        kind = (row.suite_sha256, row.selection, row.rules, row.model, row.prompt)
-        if kind not in newest or _rank_of_run(newest[kind]) <= _rank_of_run(row):
-            newest[kind] = row
-    if not newest:
+    if not rows:
         raise RunError(
             f"{results}: holds no run that can be read",
             hint="; ".join(left_out) or "python -m fcbench run --results …",
         )
-    return list(newest.values()), left_out
+    return newest(rows), left_out
+
+
+def newest(rows: Iterable[Row]) -> list[Row]:
+    """Return the newest row of each kind: of the same cases, rules, model, prompt and decoding."""
+    found: dict[tuple[str, ...], Row] = {}
+    for row in rows:
+        kind = (row.suite_sha256, row.selection, row.rules, row.model, row.prompt)
+        if kind not in found or _rank_of_run(found[kind]) <= _rank_of_run(row):
+            found[kind] = row
+    return list(found.values())
 
 
 def _rank_of_run(row: Row) -> tuple[bool, str]:

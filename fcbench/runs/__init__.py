@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Unpack
 
 from fcbench.runs._compare import Comparison, Flip, Side, compare, compare_all
-from fcbench.runs._folder import make_folder
+from fcbench.runs._folder import RunFolder, make_folder
 from fcbench.runs._generate import execute, versions
 from fcbench.runs._plan import Options, Plan, plan
 from fcbench.runs._read import read_run
+from fcbench.runs._reason import outcome_of, reason
 from fcbench.runs._score import score
 from fcbench.runs._scores import Scores
 
@@ -23,14 +24,17 @@ __all__ = [
     "Flip",
     "Options",
     "Plan",
+    "RunFolder",
     "Scores",
     "Side",
     "compare",
     "compare_all",
     "execute",
     "make_folder",
+    "outcome_of",
     "plan",
     "read_run",
+    "reason",
     "run",
     "score",
     "versions",

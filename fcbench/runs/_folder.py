@@ -95,6 +95,17 @@ class RunFolder:
             raise RunError(f"{path}: cannot be read: {error.strerror}") from error
         return [_sample(path, number, line) for number, line in enumerate(lines[:-1], start=1)]
 
+    def prompts(self) -> dict[str, str]:
+        """Return the prompts by their hash, none where they were not kept. RunError if broken."""
+        path = self.path / PROMPTS
+        if not path.is_file():
+            return {}
+        try:
+            rows = [json.loads(line) for line in path.read_bytes().split(b"\n") if line]
+            return {row["sha256"]: row["prompt"] for row in rows}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path}: cannot be read: {error}") from error
+
     def set_torn_line_aside(self) -> None:
         """Cut off a last line that a kill left unfinished and keep it in samples.torn."""
         path = self.path / SAMPLES

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 N_PROMPTS = 3
 MAX_NEW_TOKENS = 128
 _CONTEXT = 4096
+_SECONDS = 600  # for one answer, before llama.cpp is taken for dead
 
 
 class Answer(Record, frozen=True):
@@ -49,7 +50,7 @@ def check_installed() -> None:
 
 
 def answer_both(folder: Path, gguf: Path, format: str, *, adds_bos: bool) -> list[Answer]:
-    """Return the answers to the first cases of mobile_actions.
+    """Return the answers to the first cases of mobile_actions. ModelError if one cannot answer.
 
     llama.cpp is asked as Ollama asks it: the prompt as text, control tokens not written out.
     """
@@ -61,7 +62,7 @@ def answer_both(folder: Path, gguf: Path, format: str, *, adds_bos: bool) -> lis
     requests = prompts.requests(load_suite("mobile_actions").cases[:N_PROMPTS], "chat", style)
     decoding = Decoding(max_new_tokens=MAX_NEW_TOKENS, stops=stops, format=format)
     texts = {
-        sample.case_id: sample.text or f"error: {sample.error}"
+        sample.case_id: sample.text if sample.error is None else f"error: {sample.error}"
         for sample in backend.answer(requests, decoding)
     }
     tokenizer = backend._loaded.tokenizer  # noqa: SLF001  loaded once, for both
@@ -110,14 +111,17 @@ def _ask_llama(gguf: Path, texts: Sequence[str], stops: Sequence[str]) -> list[t
 
 
 def _post(address: str, path: str, body: dict[str, Json]) -> Any:
-    connection = http.client.HTTPConnection(urlsplit(address).netloc)
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=_SECONDS)
     try:
         headers = {"Content-Type": "application/json"}
         connection.request("POST", path, json.dumps(body), headers)
         response = connection.getresponse()
         said = response.read()
+        if response.status != http.client.OK:
+            raise ModelError(f"llama.cpp refuses {path}: {said.decode(errors='replace')[:300]}")
+        return json.loads(said)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise ModelError(f"llama.cpp does not answer {path}: {what}") from error
     finally:
         connection.close()
-    if response.status != http.client.OK:
-        raise ModelError(f"llama.cpp refuses {path}: {said.decode(errors='replace')[:300]}")
-    return json.loads(said)

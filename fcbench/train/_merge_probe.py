@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 from fcbench import prompts
+from fcbench.errors import UsageError
 from fcbench.formats import detect_format
-from fcbench.suite import load_suite
 from fcbench.types import Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fcbench.backends.transformers import Loaded
+    from fcbench.types import Case
 
 N_CASES = 8
 SHORT_TEXT = "The quick brown fox"
@@ -52,16 +52,19 @@ def wire_format(chat_template: str | None) -> str | None:
     return detect_format(chat_template) or ("hermes" if CHATML in chat_template else None)
 
 
-def make_probes(loaded: Loaded, suite: str) -> list[Probe]:
-    """Return a short text, all of it, and the suite's first cases with their right answers.
+def make_probes(loaded: Loaded, cases: Sequence[Case]) -> list[Probe]:
+    """Return a short text, all of it, and cases with their right answers.
 
     Of a case the positions that write the answer are looked at: a prompt's own are no choices of
     the model's. What is longer than the model's context loses its beginning.
     """
     format = wire_format(loaded.tokenizer.chat_template) or "functiongemma"
     style = prompts.Style(format, loaded.template, loaded.bos)
-    cases = load_suite(suite).cases[:N_CASES]
-    asked = prompts.requests(cases, "chat", style)
+    try:
+        asked = prompts.requests(cases, "chat", style)
+    except UsageError:
+        # A template may refuse a developer turn, or tools. What texts are compared over is free.
+        asked = prompts.requests(cases, "chat", prompts.Style(format, None, loaded.bos))
     answers = prompts.targets(cases, "chat", style)
     short = loaded.tokenizer.encode(SHORT_TEXT)
     probes = [Probe(short, len(short))]
@@ -76,18 +79,13 @@ def make_probes(loaded: Loaded, suite: str) -> list[Probe]:
 
 
 def logits_of(model: Any, probes: Sequence[Probe]) -> list[Any]:
-    """Return one tensor (n_positions, V) float32 a probe."""
-    import torch
+    """Return one tensor (n_positions, V) float32 a probe, which holds no other positions."""
+    from fcbench.backends.transformers._logits import logits_at
 
-    # The output layer is more than half of a pass: ask for the positions looked at, if it can.
-    keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
-    found = []
-    with torch.inference_mode():
-        for probe in probes:
-            ids = torch.tensor([probe.ids], device=model.device)
-            kept = {"logits_to_keep": probe.n_positions} if keeps else {}
-            found.append(model(ids, **kept).logits[0, -probe.n_positions :].float().cpu())
-    return found
+    return [
+        logits_at(model, probe.ids, range(len(probe.ids) - probe.n_positions, len(probe.ids)))
+        for probe in probes
+    ]
 
 
 def difference(first: Sequence[Any], second: Sequence[Any]) -> Difference:

@@ -7,24 +7,39 @@ FunctionGemma: TEMPLATE and PARSER are written, RENDERER is not. Ollama's own re
 take the template's place, writes another sentence than the trigger and leaves out `enum`, `items`
 and nested properties. Without its parser Ollama looks for JSON, and no call is ever found.
 
-What the template cannot do, because Go's text/template has it from Ollama that way: the properties
-of a parameter that is an object, or of an array's items that are objects, are left out; keys are
-sorted with upper case first, where fcbench sorts without regard to case; a function's result stays
-text, where fcbench reads JSON and writes its fields. Everything else is equal to the chat prompt,
-character for character, which tests prove with Go where there is one.
+TEMPLATE is written only for a model whose own chat template writes the prompts that the project's
+own of the format does, which is what the Go template follows; others leave it out, and Ollama 0.30
+and later takes the model's own from the GGUF.
+
+What the templates cannot do, because Go's text/template has it from Ollama that way:
+- a parameter that is an object loses its properties (hermes: only their blanks);
+- keys are sorted with upper case first, where fcbench sorts without regard to case (functiongemma)
+  or keeps their order (hermes);
+- a function's result stays text, where fcbench reads JSON and writes its fields (functiongemma);
+- numbers in earlier calls and in enums went through a float64: 1.0 is written 1, integers above
+  2^53 lose their last digits, 1e-05 is 0.00001, and from 1e21 on there is an exponent;
+- hermes: <, > and & in JSON are escaped; schemas keep type, enum, items, description and
+  properties alone, in this order.
+For all else tests prove with Go, where there is one, that Ollama sends the chat prompt character
+for character.
 """
 
 from __future__ import annotations
 
 from importlib.resources import files
+from typing import Any
 
+from fcbench import prompts
+from fcbench.errors import UsageError
 from fcbench.formats import module_of
+from fcbench.suite import load_suite
 from fcbench.types import Record
 
 MARK = "# Written by fcbench"
 NUM_CTX = 4096
 PARSERS = {"functiongemma": "functiongemma"}
 TEMPLATES = ("functiongemma", "hermes")
+SAMPLES, N_SAMPLES = ("mobile_actions", "types", "multi_turn"), 8
 
 _HEAD = """{mark} for {gguf}: ollama create NAME -f {modelfile}
 #
@@ -43,19 +58,26 @@ _NOTES = {
 # an odd one or none, and says nothing: measure with fcbench, which does.
 #
 # As in training, but for what Go's templates cannot: parameters that are objects lose their
-# properties, keys are sorted with upper case first, and a function's result is text ({value:…})
-# also where it is JSON. A tool message has to name its function: "tool_name".
+# properties, keys are sorted with upper case first, a function's result is text ({value:…}) also
+# where it is JSON, and in earlier calls 1.0 becomes 1 and integers above 2^53 lose digits. A tool
+# message has to name its function: "tool_name".
 """,
     "hermes": """#
-# TEMPLATE is the usual one of Hermes and Qwen 2.5. If the model was trained with a chat template
-# that differs, delete TEMPLATE: Ollama 0.30 and later then takes the one inside the GGUF.
-# JSON is written without blanks here, and with blanks by the templates of tokenizers.
+# As in training, but for what Go's templates cannot: keys of schemas and calls are sorted, of a
+# schema only type, enum, items, description and properties are kept, <, > and & in JSON are
+# escaped, and in earlier calls 1.0 becomes 1 and integers above 2^53 lose digits.
 """,
     None: """#
 # No template is known for the format of this model's calls: Ollama 0.30 and later takes the one
 # inside the GGUF, earlier ones may send the user's words bare.
 """,
 }
+
+_OTHER_TEMPLATE = """#
+# No TEMPLATE: the model's chat template writes other prompts than fcbench's own of the format.
+# Ollama 0.30 and later takes the model's own, inside the GGUF; earlier ones may send the user's
+# words bare.
+"""
 
 _TOKENIZER = """#
 # The GGUF's pre-tokenizer is {pre}.
@@ -66,15 +88,17 @@ _TOKENIZER = """#
 class Setting(Record, frozen=True):
     """What a Modelfile says of a GGUF.
 
-    `gguf` is the file's path from the Modelfile's folder, `modelfile` the Modelfile's name; `bos`
+    `source` is what FROM says, `modelfile` the Modelfile's name; `bos`
     is what the template has to write first, "" where llama.cpp adds it; `pre` as in Metadata.
+    `is_own` is whether the model's prompts are those of the project's own template.
     """
 
-    gguf: str
+    source: str
     modelfile: str
     bos: str
     num_ctx: int
     pre: str
+    is_own: bool = True
 
 
 def modelfile(format: str | None, of: Setting) -> str:
@@ -82,18 +106,20 @@ def modelfile(format: str | None, of: Setting) -> str:
 
     Formats without a template of ours leave that to the GGUF's own.
     """
-    notes = _NOTES.get(format, _NOTES[None])
+    has_template = format in TEMPLATES and of.is_own
+    known = format if format in TEMPLATES else None
+    notes = _NOTES[known] if known is None or has_template else _OTHER_TEMPLATE
     if of.pre != "default":
         notes += _TOKENIZER.format(pre=of.pre)
     text = _HEAD.format(
         mark=MARK,
-        gguf=of.gguf,
+        gguf=of.source.removeprefix("./"),
         modelfile=of.modelfile,
         without_bos="" if of.bos else ", without its bos, which Ollama adds",
         notes=notes.rstrip("\n"),
-        source=of.gguf if of.gguf.startswith("/") else f"./{of.gguf}",
+        source=of.source,
     )
-    if format in TEMPLATES:
+    if format is not None and has_template:
         text += f'TEMPLATE """{template(format, of.bos)}"""\n'
     if format in PARSERS:
         text += f"PARSER {PARSERS[format]}\n"
@@ -102,6 +128,27 @@ def modelfile(format: str | None, of: Setting) -> str:
     # A penalty for repetitions, which Ollama may have by default, is no part of greedy decoding.
     text += "PARAMETER temperature 0\nPARAMETER repeat_penalty 1\n"
     return f"{text}PARAMETER num_ctx {of.num_ctx}\n"
+
+
+def writes_our_prompts(tokenizer: Any, format: str) -> bool:
+    """Whether a model's prompts are those of the project's own template of a format.
+
+    Looked at over sample cases: with and without calls, results and a developer's words.
+    """
+    if tokenizer.chat_template is None:
+        return True  # then the project's own is what it is asked with
+    from fcbench.backends.transformers import TokenizerTemplate
+
+    cases = [case for suite in SAMPLES for case in load_suite(suite).cases[:N_SAMPLES]]
+    bos = tokenizer.bos_token if tokenizer.bos_token_id in tokenizer.encode("") else ""
+    styles = (
+        prompts.Style(format, template, bos) for template in (TokenizerTemplate(tokenizer), None)
+    )
+    try:
+        own, ours = (prompts.requests(cases, "chat", style) for style in styles)
+    except UsageError:  # it refuses some of them
+        return False
+    return own == ours
 
 
 def template(format: str, bos: str = "") -> str:

@@ -8,9 +8,9 @@ import tempfile
 import time
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast, get_args
 
-from fcbench.errors import ModelError, UsageError, nearest
+from fcbench.errors import FcbenchError, ModelError, UsageError, nearest
 from fcbench.formats import module_of
 from fcbench.train import _export_check, _export_convert, _export_gguf, _ollama
 from fcbench.train._merge_probe import wire_format
@@ -26,10 +26,11 @@ GgufType = Literal["f32", "f16", "q8_0"]
 class ExportReport(Record, frozen=True):
     """What was written and what it was found to say.
 
-    `format` is the wire format of calls, None where the chat template does not tell; `shown` are
-    the tokens made visible to servers; `bos` is what prompts begin with where llama.cpp does not
+    `format` is the wire format of calls, None where the chat template does not tell;
+    `has_our_prompts` whether that writes the prompts of the project's own template; `shown` are the
+    tokens made visible to servers; `bos` is what prompts begin with where llama.cpp does not
     add it. `merge` is there where an adapter was merged first, `answers` where both models were
-    asked.
+    asked, and `check_error` where they could not be.
     """
 
     out: str
@@ -39,18 +40,20 @@ class ExportReport(Record, frozen=True):
     sha256: str
     format: str | None
     has_chat_template: bool
+    has_our_prompts: bool
     bos: str
     metadata: _export_gguf.Metadata
     shown: list[str]
     merge: MergeReport | None
     answers: list[_export_check.Answer] | None
+    check_error: str | None
     seconds: float
 
 
 def export_gguf(  # noqa: PLR0913  what a command line says, no more
     model: str,
     out: str,
-    type: GgufType = "f32",
+    type: str = "f32",
     adapter: str | None = None,
     format: str | None = None,
     *,
@@ -58,18 +61,18 @@ def export_gguf(  # noqa: PLR0913  what a command line says, no more
 ) -> ExportReport:
     """Write a model as one GGUF; returns what was found in it.
 
-    `model` is a folder or gemma3-270m, `adapter` one to merge first; `format` is for models whose
-    chat template does not tell it. The file has to name its architecture, hold the tokenizer's
-    chat template, as many tokens as the model, the format's control tokens each as one id, the
-    same bos and eos, and no number that float16 made infinite. `check` answers three prompts with
-    llama.cpp and with transformers. The file appears whole or not at all.
+    `model` is a folder or gemma3-270m, `type` f32, f16 or q8_0 in any case, `adapter` one to merge
+    first; `format` is for models whose chat template does not tell it. The file has to name its
+    architecture, hold the tokenizer's chat template, as many tokens as the model, the format's
+    control tokens each as one id, the same bos and eos, and no number that float16 made infinite.
+    It appears whole or not at all. `check` then answers three prompts with llama.cpp and with
+    transformers; where that fails, the report says why and the file stays.
 
     UsageError for an unknown type or an `out` that exists, MissingExtra without the converter,
     ModelError for a model that cannot be converted or a file that says anything else.
     """
     started = time.perf_counter()
-    if type not in get_args(GgufType):
-        raise UsageError(f"no such type: {type}", hint=nearest(type, get_args(GgufType)))
+    chosen = _type_of(type)
     destination = Path(out).expanduser()
     if destination.exists():
         raise UsageError(f"{destination}: exists already", hint="remove it, or name another file")
@@ -78,9 +81,62 @@ def export_gguf(  # noqa: PLR0913  what a command line says, no more
     _export_convert.check_installed()
     if check:
         _export_check.check_installed()
-    with _folder_of(model, adapter) as (folder, merged), _partial(destination) as partial:
+    answers, check_error = None, None
+    with _folder_of(model, adapter) as (folder, merged):
+        found = _write(folder, destination, chosen, format)
+        if check:
+            asked, adds_bos = found.format or "functiongemma", found.metadata.adds_bos
+            try:
+                answers = _export_check.answer_both(folder, destination, asked, adds_bos=adds_bos)
+            except FcbenchError as error:  # the file is whole and took minutes
+                check_error = str(error)
+    with destination.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return ExportReport(
+        out=str(destination),
+        model=model,
+        type=chosen,
+        n_bytes=destination.stat().st_size,
+        sha256=sha256,
+        format=found.format,
+        has_chat_template=found.want.chat_template is not None,
+        has_our_prompts=found.has_our_prompts,
+        bos="" if found.metadata.adds_bos else found.want.bos,
+        metadata=found.metadata,
+        shown=found.shown,
+        merge=merged,
+        answers=answers,
+        check_error=check_error,
+        seconds=round(time.perf_counter() - started, 1),
+    )
+
+
+def _type_of(name: str) -> GgufType:
+    """Return a type by its name in any case: llama.cpp writes Q8_0, its converter q8_0."""
+    for known in get_args(GgufType):
+        if name.lower() == known:
+            return cast("GgufType", known)
+    raise UsageError(f"no such type: {name}", hint=nearest(name.lower(), get_args(GgufType)))
+
+
+class _Found(NamedTuple):
+    """What a GGUF was found to say when it was written."""
+
+    format: str | None
+    has_our_prompts: bool
+    want: _export_gguf.Wanted
+    metadata: _export_gguf.Metadata
+    shown: list[str]
+
+
+def _write(folder: Path, destination: Path, type: GgufType, format: str | None) -> _Found:
+    """Write a GGUF, and look into it; ModelError, and no file, for one that says anything else."""
+    from transformers import AutoTokenizer
+
+    with _partial(destination) as partial:
         _export_convert.convert(folder, partial, type, destination.stem)
-        format = format or _format_of(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        format = format or wire_format(tokenizer.chat_template)
         wire = module_of(format) if format else None
         want = _export_gguf.wanted(
             folder,
@@ -91,54 +147,50 @@ def export_gguf(  # noqa: PLR0913  what a command line says, no more
         reader = _export_gguf.open_reader(partial, writable=True)
         metadata = _export_gguf.check(reader, want, destination)
         shown = _export_gguf.show_tokens(reader, want)
-        del reader
-        answers = None
-        if check:
-            asked = format or "functiongemma"
-            answers = _export_check.answer_both(folder, partial, asked, adds_bos=metadata.adds_bos)
-    with destination.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return ExportReport(
-        out=str(destination),
-        model=model,
-        type=type,
-        n_bytes=destination.stat().st_size,
-        sha256=sha256,
-        format=format,
-        has_chat_template=want.chat_template is not None,
-        bos="" if metadata.adds_bos else want.bos,
-        metadata=metadata,
-        shown=shown,
-        merge=merged,
-        answers=answers,
-        seconds=round(time.perf_counter() - started, 1),
-    )
+        has_our_prompts = format is not None and _ollama.writes_our_prompts(tokenizer, format)
+    return _Found(format, has_our_prompts, want, metadata, shown)
 
 
 def write_modelfile(report: ExportReport, path: Path) -> None:
     """Write a Modelfile that makes an Ollama model of an exported GGUF. UsageError as below."""
-    check_modelfile(path)
-    gguf = Path(report.out).resolve()
-    folder = path.resolve().parent
+    gguf = Path(report.out)
+    check_modelfile(path, gguf)
     setting = _ollama.Setting(
-        gguf=gguf.relative_to(folder).as_posix() if gguf.is_relative_to(folder) else str(gguf),
+        source=_source(gguf, path),
         modelfile=path.name,
         bos=report.bos,
         num_ctx=min(report.metadata.context_length or _ollama.NUM_CTX, _ollama.NUM_CTX),
         pre=report.metadata.pre,
+        is_own=report.has_our_prompts,
     )
     text = _ollama.modelfile(report.format, setting)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
 
 
-def check_modelfile(path: Path) -> None:
-    """Raise UsageError where a Modelfile stands that fcbench did not write."""
-    if path.exists() and not path.read_text(encoding="utf-8").startswith(_ollama.MARK):
-        raise UsageError(
-            f"{path}: exists already, and not by fcbench",
-            hint="--modelfile PATH for another place, or --no-modelfile",
-        )
+def modelfile_of(gguf: Path) -> Path:
+    """Return where a GGUF's Modelfile stands by default: NAME.Modelfile beside NAME.gguf."""
+    return gguf.with_name(f"{gguf.name.removesuffix('.gguf')}.Modelfile")
+
+
+def check_modelfile(path: Path, gguf: Path) -> None:
+    """Raise UsageError where a Modelfile stands that fcbench did not write, or of another GGUF."""
+    if not path.exists():
+        return
+    text = path.read_text(encoding="utf-8", errors="replace")
+    hint = "--modelfile PATH for another place, or --no-modelfile"
+    if not text.startswith(_ollama.MARK):
+        raise UsageError(f"{path}: exists already, and not by fcbench", hint=hint)
+    if f"FROM {_source(gguf, path)}" not in text.splitlines():
+        raise UsageError(f"{path}: exists already, and is of another GGUF", hint=hint)
+
+
+def _source(gguf: Path, modelfile: Path) -> str:
+    """Return what a Modelfile's FROM says: the GGUF's path from its folder, or the whole path."""
+    whole, folder = gguf.expanduser().resolve(), modelfile.resolve().parent
+    if whole.is_relative_to(folder):
+        return f"./{whole.relative_to(folder).as_posix()}"
+    return str(whole)
 
 
 @contextlib.contextmanager
@@ -167,9 +219,3 @@ def _partial(destination: Path) -> Iterator[Path]:
         path.replace(destination)
     finally:
         path.unlink(missing_ok=True)
-
-
-def _format_of(folder: Path) -> str | None:
-    from transformers import AutoTokenizer
-
-    return wire_format(AutoTokenizer.from_pretrained(folder).chat_template)

@@ -21,8 +21,11 @@ import msgspec
 from fcbench.backends import ModelOptions
 from fcbench.errors import ModelError, UsageError, nearest
 from fcbench.formats import module_of
+from fcbench.suite import load_suite
 from fcbench.train._merge_probe import (
+    N_CASES,
     Difference,
+    Probe,
     difference,
     logits_of,
     make_probes,
@@ -31,13 +34,14 @@ from fcbench.train._merge_probe import (
 from fcbench.types import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fcbench.backends.transformers import Loaded
 
 DTYPES = ("float32", "bfloat16")
 # Of the largest logit. Sums in another order differ by some 1e-6; a lost weight by far more.
 TOLERANCE = 1e-3
+TRAIN_AGAIN = "train again with a lower learning rate, or take an earlier checkpoint"
 
 
 class MergeReport(Record, frozen=True):
@@ -76,8 +80,9 @@ def merge(
     which is the report. It appears whole or not at all.
 
     UsageError for an unknown dtype or an `out` that holds something; ModelError for a quantised
-    base, an adapter that does not fit, a weight that is not finite (named), and a merged or
-    stored model whose logits are others. An adapter that changes nothing warns.
+    base, an adapter that does not fit, a weight that is not finite (named), also after rounding to
+    bfloat16, and a merged or stored model whose logits are others or not finite.
+    An adapter that changes nothing warns.
     """
     from fcbench.backends.transformers import load
 
@@ -86,29 +91,23 @@ def merge(
         raise UsageError(f"no such dtype: {dtype}", hint=nearest(dtype, DTYPES))
     destination = Path(out).expanduser()
     check_free(destination)
+    cases = load_suite(suite).cases[:N_CASES]
     _refuse_quantised(model)
     options = ModelOptions(adapter=adapter, dtype="float32")
     _check_adapter(adapter)
     loaded = load(model, options)
-    probes = make_probes(loaded, suite)
+    probes = make_probes(loaded, cases)
     trained = logits_of(loaded.model, probes)
     merged = _merge(loaded, adapter)
     n_tensors = _check_finite(merged, f"{model} with {adapter}")
     after = difference(trained, logits_of(merged, probes))
     _refuse_other_model(after, "merging changed the model")
+    expected = trained if dtype == "float32" else _rounded(merged, probes, out)
     with partial_folder(destination) as folder:
         stops = _write(merged, loaded, folder, dtype)
         del merged
         loaded.model = None
-        again = load(str(folder), ModelOptions(dtype="float32"))
-        _refuse_other_tokenizer(loaded, again)
-        stored = difference(trained, logits_of(again.model, probes))
-        if dtype == "float32":
-            _refuse_other_model(stored, "what was written is not what was merged")
-        computed = None
-        if dtype == "bfloat16":
-            again.model = again.model.bfloat16()
-            computed = difference(trained, logits_of(again.model, probes))
+        stored, computed = _read_back(loaded, folder, probes, (trained, expected), dtype)
         report = MergeReport(
             out=str(destination),
             base=model,
@@ -125,7 +124,7 @@ def merge(
             computed=computed,
             seconds=round(time.perf_counter() - started, 1),
         )
-        text = json.dumps(msgspec.to_builtins(report), indent=2) + "\n"
+        text = json.dumps(msgspec.to_builtins(report), indent=2, allow_nan=False) + "\n"
         (folder / "merge.json").write_text(text, encoding="utf-8")
     return report
 
@@ -184,20 +183,20 @@ def _check_adapter(adapter: str) -> None:
             _refuse_non_finite(file.get_tensor(name), name, adapter)
 
 
-def _check_finite(model: Any, shown: str) -> int:
+def _check_finite(model: Any, shown: str, hint: str | None = None) -> int:
     """Return how many tensors a model has; ModelError for one that is not finite."""
     tensors = model.state_dict()
     for name, tensor in tensors.items():
-        _refuse_non_finite(tensor, name, shown)
+        _refuse_non_finite(tensor, name, shown, hint)
     return len(tensors)
 
 
-def _refuse_non_finite(tensor: Any, name: str, shown: str) -> None:
+def _refuse_non_finite(tensor: Any, name: str, shown: str, hint: str | None = None) -> None:
     n = int((~tensor.isfinite()).sum()) if tensor.is_floating_point() else 0
     if n:
         raise ModelError(
             f"{shown}: {n} of {tensor.numel()} weights of {name} are NaN or infinite",
-            hint="train again with a lower learning rate, or take an earlier checkpoint",
+            hint=hint or TRAIN_AGAIN,
         )
 
 
@@ -213,9 +212,59 @@ def _merge(loaded: Loaded, adapter: str) -> Any:
     return merged.eval()
 
 
+def _rounded(model: Any, probes: Sequence[Probe], shown: str) -> list[Any]:
+    """Round a model's weights to bfloat16; returns what it computes with them in float32."""
+    _hold(model, "bfloat16")
+    _check_finite(model, f"{shown}, rounded to bfloat16", "--dtype float32")
+    _hold(model, "float32")
+    return logits_of(model, probes)
+
+
+def _hold(model: Any, dtype: str) -> None:
+    """Let a model's weights be of a dtype, and nothing else, as from_pretrained does."""
+    import torch
+
+    stored = set(model.state_dict())
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        # What is not stored, as the angles of positions, is made in float32 whatever the dtype.
+        if name in stored and tensor.is_floating_point():
+            tensor.data = tensor.data.to(getattr(torch, dtype))
+
+
+def _read_back(
+    loaded: Loaded,
+    folder: Path,
+    probes: Sequence[Probe],
+    logits: tuple[list[Any], list[Any]],
+    dtype: str,
+) -> tuple[Difference, Difference | None]:
+    """Return how what was written differs in float32, and in bfloat16 if it is stored so.
+
+    `logits` are those of base and adapter, and those that what was written has to compute.
+    """
+    from fcbench.backends.transformers import load
+
+    trained, expected = logits
+    again = load(str(folder), ModelOptions(dtype="float32"))
+    _refuse_other_tokenizer(loaded, again)
+    found = logits_of(again.model, probes)
+    _refuse_other_model(difference(expected, found), "what was written is not what was merged")
+    if dtype == "float32":
+        return difference(trained, found), None
+    _hold(again.model, dtype)
+    computed = difference(trained, logits_of(again.model, probes))
+    if not math.isfinite(computed.largest):
+        what = f"what was written computes logits that are not finite in {dtype}"
+        raise ModelError(what, hint="--dtype float32")
+    return difference(trained, found), computed
+
+
 def _refuse_other_model(found: Difference, what: str) -> None:
     if not math.isfinite(found.largest_logit):
-        raise ModelError("base and adapter together compute logits that are not finite")
+        raise ModelError(
+            "base and adapter together compute logits that are not finite",
+            hint=TRAIN_AGAIN,
+        )
     # Written so that NaN is refused too.
     if not found.largest <= TOLERANCE * found.largest_logit:
         raise ModelError(

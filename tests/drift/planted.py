@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODEL = "mistral"
+SMALL = {"max_new_tokens": 8, "limit": 3}
 RIGHT = "<start_function_call>call:f{}<end_function_call>"
 WRONG = "<start_function_call>call:g{}<end_function_call>"
 

@@ -8,16 +8,21 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from msgspec import structs
 
 import fcbench
 from fcbench.backends import ModelOptions
+from fcbench.backends import python as python_backend
 from fcbench.backends.python import PythonBackend
 from fcbench.backends.transformers import load
 from fcbench.drift import Ways, drift, drift_of_runs
-from fcbench.drift._gauge import NEAR_TIE, Gauge
+from fcbench.drift import _gauge as gauge_module
+from fcbench.drift._causes import Pair, cause
+from fcbench.drift._gauge import Gap, Gauge, near_tie
+from fcbench.drift._stored import rows_of
 from fcbench.types import Sample
 from tests.backends import architectures
-from tests.drift.planted import MODEL, WRONG, changed, install, stored_run, write_suite
+from tests.drift.planted import RIGHT, WRONG, changed, install, stored_run, write_suite
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -102,6 +107,53 @@ def test_the_same_words_cut_by_the_limit_are_a_stop(tmp_path, run):
     assert flip.cause.detail.startswith("cut by the limit after 4 tokens here, ended by itself")
 
 
+def test_an_answer_that_goes_on_where_the_reference_ended_was_not_cut(tmp_path, run):
+    longer = changed(run, tmp_path / "on", only=0, text=f"{RIGHT} And", stop="limit")
+    flip = only_flip(run, longer)
+    assert (flip.cause.kind, flip.cause.at) == ("text", len(RIGHT))
+    assert f"at character {len(RIGHT) + 1} ' And', not the end" in flip.cause.detail
+
+
+def test_both_cut_but_one_later_are_a_stop(tmp_path, run):
+    part = "<start_function_call>call:f{"
+    cut = changed(run, tmp_path / "cut", text=part, stop="limit")
+    later = changed(run, tmp_path / "later", text=f"{part}a:1", stop="limit", output_tokens=9)
+    found = drift_of_runs([changed(later, tmp_path / "whole", text=RIGHT), cut])
+    assert {flip.cause.kind for flip in found.flips} == {"stop"}
+    detail = found.flips[0].cause.detail
+    assert detail == "cut by the limit here, cut by the limit after 9 tokens in the reference"
+
+
+@pytest.mark.parametrize("stop", ["<end_of_turn>", "<start_function_response>", "<eos>more"])
+def test_a_stop_token_that_only_one_backend_keeps_is_no_difference(tmp_path, run, stop):
+    kept = changed(run, tmp_path / "kept", text=f"{RIGHT}{stop}")
+    found = drift_of_runs([run, kept])
+    assert found.same_answers[1] == (6, 6)
+    assert found.flips == []
+    cut = changed(run, tmp_path / "cut", only=0, text=RIGHT[:30], stop="limit")
+    assert only_flip(kept, cut).cause.kind == "stop"
+    assert only_flip(cut, kept).cause.kind == "stop"
+
+
+def test_of_repeats_the_one_that_flips_is_shown_and_explained(tmp_path, suite, monkeypatch):
+    monkeypatch.setattr(python_backend, "check_model", lambda *_: None)
+    model = install(monkeypatch, "several", lambda prompt: RIGHT)
+    options = {"temperature": 0.5, "repeats": 3, "results": tmp_path}
+    run = fcbench.run(model, suite, **options).folder
+    other = changed(run, tmp_path / "other", only=4, text=WRONG)  # c1's second
+    found = drift_of_runs([run, other])
+    (flip,) = found.flips
+    assert (flip.case_id, flip.cause.kind, flip.lost[-1]) == ("c1", "text", "argument_exact_match")
+    assert (flip.reference.text, flip.reference.reason) == (RIGHT, None)
+    assert flip.answer.text == WRONG
+    assert flip.answer.reason is not None
+    assert found.same_answers[1] == (17, 18)
+    lacking = changed(other, tmp_path / "lacking", only=4, error="gone", text="")
+    failed = drift_of_runs([other, lacking]).flips
+    assert [flip.cause.kind for flip in failed] == ["machinery"]
+    assert "lacks some of the repeats" in failed[0].cause.detail
+
+
 def test_other_words_of_stored_runs_say_where_they_part(tmp_path, run):
     flip = only_flip(run, changed(run, tmp_path / "other", only=0, text=WRONG))
     assert (flip.cause.kind, flip.cause.at, flip.cause.gap) == ("text", WRONG.index("g{}"), None)
@@ -135,12 +187,54 @@ def test_base_against_adapter_is_a_matter_of_weights(tmp_path, run):
     ]
 
 
-# With the logits of a real model
+# With logits
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return architectures.build(MODEL, tmp_path_factory.mktemp("tiny"))
+class FakeGauge:
+    dtype = "float32"
+    is_tired = False
+
+    def __init__(self, value):
+        self.value = value
+
+    def gap(self, prompt, first, second):
+        return Gap(3, "f", "g", self.value, 40.0)
+
+
+A, B = {"weights_sha256": "a"}, {"weights_sha256": "b"}
+LORA = {"adapter": {"name": "l", "sha256": "l", "active": True}}
+IDLE = {"adapter": {"name": "l", "sha256": "l", "active": False}}
+
+
+@pytest.mark.parametrize(
+    ("reference", "other", "gap", "dtype", "kind"),
+    [
+        (A, A, 0.3, "bfloat16", "rounding"),  # steps of 0.25 at 40
+        (A, A, 0.9, "bfloat16", "arithmetic"),
+        (A, A, 0.001, "float32", "arithmetic"),
+        (A, A, 0.00001, "float32", "rounding"),
+        (A, B, 0.9, "bfloat16", "weights"),
+        (A, B, 0.3, "bfloat16", "rounding"),
+        (A, {}, 0.9, "bfloat16", "weights"),
+        (A | LORA, A | LORA, 0.9, "bfloat16", "arithmetic"),
+        (A | LORA, A, 0.00001, "float32", "weights"),
+        (A | IDLE, A, 0.9, "bfloat16", "arithmetic"),
+    ],
+)
+def test_a_near_tie_scales_with_the_logits_and_the_same_weights_are_not_blamed(  # noqa: PLR0913  a table
+    tmp_path, run, reference, other, gap, dtype, kind
+):
+    first = changed(run, tmp_path / "a", model={"name": "m", "dtype": "float32", **reference})
+    second = {"name": "m", "dtype": dtype, **other}
+    second = changed(run, tmp_path / "b", text=WRONG, model=second)
+    rows, _ = rows_of([first, second], None)
+    own, theirs = (row.scores.verdicts[0].sample for row in rows)
+    if LORA.items() <= reference.items() and not other.get("adapter"):
+        rows[1] = structs.replace(rows[1], weights="base")
+    found = cause(Pair(*rows, own, theirs), FakeGauge(gap))
+    assert found.kind == kind
+    assert ("weights" in found.detail) == (kind in ("weights", "arithmetic"))
+    assert "weights differ" not in found.detail or kind == "weights"
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +256,7 @@ class Fork(NamedTuple):
     alike: str
     letter: str
     prompt: str
+    size: float
 
 
 def forks(loaded, prompt, text):
@@ -174,7 +269,7 @@ def forks(loaded, prompt, text):
         gaps = logits[token] - logits[tokenizer.convert_tokens_to_ids(list(letters))]
         for letter, gap in zip(letters, gaps.tolist(), strict=True):
             if letter != tokenizer.decode([token]):
-                yield Fork(gap, n, alike, letter, prompt)
+                yield Fork(gap, n, alike, letter, prompt, float(logits.abs().max()))
 
 
 @pytest.mark.parametrize("kind", ["rounding", "weights"])
@@ -190,7 +285,7 @@ def test_a_near_tie_is_rounding_and_a_clear_choice_is_not(
     written = {asked[s.prompt_sha256]: s.text for s in run.samples}
     every = sorted(fork for pair in written.items() for fork in forks(loaded, *pair))
     fork = every[0 if kind == "rounding" else -1]
-    assert (fork.gap < NEAR_TIE) == (kind == "rounding")
+    assert (fork.gap < near_tie(fork.size, ["bfloat16"])) == (kind == "rounding")
     # What comes after the fork makes an abstention a malformed call.
     written[fork.prompt] = f"{fork.alike}{fork.letter}call:f{{"
     other = install(monkeypatch, "forked", written.__getitem__)
@@ -215,6 +310,48 @@ def test_an_answer_that_ends_parts_at_its_likeliest_stop(loaded):
     assert (found.n_alike, found.second) == (2, "c")
     assert found.value == pytest.approx(float(logits[ids].max() - logits[third]), abs=1e-5)
     assert gauge.gap("<bos>Hi", longer, whole).value == -found.value
+    # With the stop token in the text, as transformers keeps it, where another row ended too.
+    kept = Sample("a", text=f"ab{architectures.STOPS[0]}", stop="token", output_tokens=3)
+    assert gauge.gap("<bos>Hi", kept, longer) == found
+
+
+def test_without_a_known_stop_there_is_no_gap_to_the_end(loaded, monkeypatch):
+    gauge = Gauge(structs.replace(loaded, eos_ids=[]), ())
+    whole = Sample("a", text="ab", stop="token", output_tokens=2)
+    longer = Sample("a", text="abc", stop="limit", output_tokens=3)
+    assert gauge.gap("<bos>Hi", whole, longer) is None
+
+
+def test_a_model_that_computes_all_logits_at_once_is_measured_all_the_same(loaded, monkeypatch):
+    first, second = (Sample("a", text=text, stop="limit", output_tokens=2) for text in ("ab", "ac"))
+    expected = Gauge(loaded, ()).gap("<bos>Hi", first, second)
+    inner = loaded.model.forward
+    monkeypatch.setattr(loaded.model, "forward", lambda input_ids, use_cache: inner(input_ids))
+    assert Gauge(loaded, ()).gap("<bos>Hi", first, second) == expected
+    monkeypatch.setattr(loaded.model, "get_output_embeddings", lambda: None)
+    assert Gauge(loaded, ()).gap("<bos>Hi", first, second).value == pytest.approx(expected.value)
+
+
+def test_what_no_gap_was_measured_of_says_so(tmp_path, run):
+    rows, _ = rows_of([run, changed(run, tmp_path / "b", text=WRONG)], None)
+    own, theirs = (row.scores.verdicts[0].sample for row in rows)
+    tired = FakeGauge(0.0)
+    tired.is_tired = True
+    assert "its gap was not measured" in cause(Pair(*rows, own, theirs), tired).detail
+    rows[1].manifest["decoding"]["temperature"] = 0.5
+    found = cause(Pair(*rows, own, theirs), FakeGauge(0.0))
+    assert (found.kind, found.gap) == ("text", None)
+    assert "tokens were drawn" in found.detail
+
+
+def test_a_gauge_tires_of_measuring(loaded, monkeypatch):
+    monkeypatch.setattr(gauge_module, "MOST", 1)
+    gauge = Gauge(loaded, ())
+    assert not gauge.is_tired
+    first, second = (Sample("a", text=text, stop="limit", output_tokens=2) for text in ("ab", "ac"))
+    gauge.gap("<bos>Hi", first, second)
+    gauge.gap("<bos>Hi", second, first)  # the same place
+    assert gauge.is_tired
 
 
 def test_a_text_of_unknown_tokens_has_no_gap(loaded):

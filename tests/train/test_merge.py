@@ -16,7 +16,9 @@ from fcbench.backends import ModelOptions
 from fcbench.backends.transformers import load
 from fcbench.cli import main
 from fcbench.errors import ModelError, UsageError
+from fcbench.suite import load_suite
 from fcbench.train import merge as module
+from fcbench.train._merge_probe import difference, logits_of, make_probes
 from fcbench.train.merge import merge
 from tests.backends.architectures import build, build_adapter
 
@@ -162,18 +164,103 @@ def test_an_output_layer_trained_apart_from_the_embedding_is_stored_apart(made, 
     assert not torch.equal(model.lm_head.weight, model.get_input_embeddings().weight)
 
 
-def test_a_folder_that_reads_back_as_another_model_does_not_appear(made, tmp_path, monkeypatch):
+@pytest.mark.parametrize("value", [0.0, float("nan")])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_folder_that_reads_back_as_another_model_does_not_appear(
+    dtype, value, made, tmp_path, monkeypatch
+):
     def write_wrongly(model, loaded, folder, dtype):
         with torch.no_grad():
-            model.model.layers[0].mlp.down_proj.weight.zero_()
+            model.model.layers[0].mlp.down_proj.weight.fill_(value)
         return write(model, loaded, folder, dtype)
 
     write = module._write
     monkeypatch.setattr(module, "_write", write_wrongly)
     base, adapter = made("llama")
     with pytest.raises(ModelError, match="what was written is not what was merged"):
-        merge(base, adapter, str(tmp_path / "merged"), suite="original_experiment")
+        merge(base, adapter, str(tmp_path / "merged"), dtype, suite="original_experiment")
     assert list(tmp_path.iterdir()) == []
+
+
+def copy_of(base, folder, change):
+    """Copy a model with its tensors changed by a function; returns its name."""
+    shutil.copytree(base, folder)
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    return str(folder)
+
+
+def test_a_weight_that_bfloat16_makes_infinite_is_named_though_no_logit_shows_it(made, tmp_path):
+    def enlarge(tensors):
+        # Of a token that no text of the suite has; bfloat16 ends at 3.3895e38.
+        tensors["model.embed_tokens.weight"][0, 0] = 3.4e38
+
+    base, adapter = made("llama")
+    large = copy_of(base, tmp_path / "large", enlarge)
+    out = str(tmp_path / "merged")
+    with pytest.raises(ModelError, match=r"rounded to bfloat16: 1 of .*embed_tokens.*infinite"):
+        merge(large, adapter, out, "bfloat16", suite="original_experiment")
+    assert not (tmp_path / "merged").exists()
+    assert merge(large, adapter, out, suite="original_experiment").stored.same_choices
+
+
+def test_a_model_that_only_computes_in_float32_is_refused_in_bfloat16(made, tmp_path, monkeypatch):
+    def overflow_in_bfloat16(model, probes):
+        found = logits_of(model, probes)
+        dtype = next(model.parameters()).dtype
+        return found if dtype == torch.float32 else [values * float("inf") for values in found]
+
+    logits_of = module.logits_of
+    monkeypatch.setattr(module, "logits_of", overflow_in_bfloat16)
+    base, adapter = made("llama")
+    with pytest.raises(ModelError, match="not finite in bfloat16"):
+        merge(base, adapter, str(tmp_path / "merged"), "bfloat16", suite="original_experiment")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_bfloat16_stores_computes_what_the_rounded_model_does(made, tmp_path):
+    """The angles of positions stay in float32, as where the folder is loaded in bfloat16."""
+    base, adapter = made("gemma3")
+    out = tmp_path / "merged"
+    report = merge(base, adapter, str(out), "bfloat16", suite="original_experiment")
+    reloaded = load(str(out), ModelOptions(dtype="bfloat16"))
+    trained = load(base, ModelOptions(adapter=adapter, dtype="float32"))
+    probes = make_probes(trained, load_suite("original_experiment").cases[:8])
+    found = difference(logits_of(trained.model, probes), logits_of(reloaded.model, probes))
+    assert found == report.computed
+
+
+def test_a_template_that_refuses_developer_turns_is_no_hindrance(made, tmp_path):
+    base, adapter = made("llama")
+    shutil.copytree(base, tmp_path / "strict")
+    template = "{{ raise_exception('no developer here') }}<tool_call>"
+    (tmp_path / "strict" / "chat_template.jinja").write_text(template, encoding="utf-8")
+    out = tmp_path / "merged"
+    report = merge(str(tmp_path / "strict"), adapter, str(out), suite="original_experiment")
+    assert report.stored.n_positions > 50
+    assert (out / "chat_template.jinja").read_text("utf-8") == template
+
+
+def test_an_unknown_suite_is_said_before_the_model_is_loaded(made, tmp_path, monkeypatch):
+    from fcbench.backends import transformers
+
+    monkeypatch.setattr(transformers, "load", None)
+    with pytest.raises(UsageError, match="no such suite"):
+        merge(*made("llama"), str(tmp_path / "merged"), suite="nowhere")
+
+
+def test_of_a_model_with_an_adapter_no_other_logits_are_held(made):
+    base, adapter = made("gemma3")
+    loaded = load(base, ModelOptions(adapter=adapter, dtype="float32"))
+    probes = make_probes(loaded, load_suite("original_experiment").cases[:8])
+    for probe, values in zip(probes, logits_of(loaded.model, probes), strict=True):
+        assert len(values) == probe.n_positions
+        assert values.untyped_storage().nbytes() == values.numel() * 4
+        ids = torch.tensor([probe.ids])
+        with torch.inference_mode():
+            every = loaded.model(ids).logits[0]
+        assert torch.allclose(values, every[-probe.n_positions :], atol=1e-4)
 
 
 def test_an_adapter_that_changes_nothing_warns(made, tmp_path):

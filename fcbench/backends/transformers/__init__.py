@@ -18,7 +18,15 @@ try:
         UnanswerableError,
     )
     from fcbench.backends.transformers._decode import Job, Loop
-    from fcbench.backends.transformers._load import Loaded, check, dtype_of, load, locate, wrap
+    from fcbench.backends.transformers._load import (
+        Loaded,
+        TokenizerTemplate,
+        check,
+        dtype_of,
+        load,
+        locate,
+        wrap,
+    )
     from fcbench.backends.transformers._memory import free_bytes, n_sequences
     from fcbench.backends.transformers._read import LAYERS, reader_for
 except ImportError as error:
@@ -38,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LAYERS",
     "Loaded",
+    "TokenizerTemplate",
     "TransformersBackend",
     "check_model",
     "dtype_of",
