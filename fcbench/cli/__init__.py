@@ -23,7 +23,7 @@ COMMANDS = {
     "run": "run models over suites and print a leaderboard",
     "score": "score a stored run, or outputs made elsewhere",
     "compare": "say how runs over the same cases differ, and whether by more than chance",
-    "drift": "run the same weights every way they can be run, and say where they differ",
+    "drift": "run the same weights in several ways, and say where they differ",
     "leaderboard": "rebuild the leaderboard from stored runs",
     "parse": "say whether texts are valid calls, and if not, why",
     "lint": "prove that a suite can be satisfied, and find its defects",
