@@ -6,6 +6,8 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fcbench.types import Json
 
 
@@ -33,3 +35,13 @@ def show(value: Json) -> str:
 def shorten(text: str, length: int = 160) -> str:
     """Return a text cut to a length, with … where something is missing."""
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def n_alike(first: Sequence[object], second: Sequence[object]) -> int:
+    """Return how many items two texts, or rows of tokens, have in common from their beginning.
+
+    >>> n_alike("chat", "char")
+    3
+    """
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fcbench.doctor._finding import FINE, NOT_APPLICABLE, found
 from fcbench.doctor._subject import listed
-from fcbench.doctor._tokens import needed_tokens
+from fcbench.doctor._tokens import needed_tokens, tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,8 @@ def _rows(model: Any) -> tuple[torch.Tensor | None, torch.Tensor | None]:
 def _odd_rows(subject: Subject, read: torch.Tensor) -> Iterator[Finding]:
     import torch
 
-    tokens = {t: i for t in needed_tokens(subject) if (i := subject.single_id(t)) is not None}
+    control = [*needed_tokens(subject), *tags(subject)]
+    tokens = {t: i for t in control if (i := subject.single_id(t)) is not None}
     tokens = {t: i for t, i in tokens.items() if i < len(read)}
     if not tokens:
         return

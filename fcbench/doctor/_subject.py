@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fcbench import prompts
+from fcbench.suite import MAX_NEW_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from fcbench.types import Case
 
 CHAT = "chat"
+MODES = (CHAT, "raw", "bare")
+"""The prompts that a model may know calls under."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Subject:
 
     `cases` are drawn from the suite and expect calls; `related` are others in which the words of
     a training text may be found. `misfit` says why the adapter could not be applied, if it could
-    not.
+    not. `max_new_tokens` is what an answer of the suite may take.
     """
 
     loaded: Loaded
@@ -43,11 +46,17 @@ class Subject:
     training: Training | None = None
     related: Sequence[Case] = ()
     misfit: str | None = None
+    max_new_tokens: int = MAX_NEW_TOKENS
     style: prompts.Style = field(init=False)
 
     def __post_init__(self) -> None:
         style = prompts.Style(self.format, self.loaded.template, self.loaded.bos)
         object.__setattr__(self, "style", style)
+
+    @property
+    def modes(self) -> list[str]:
+        """The prompt modes to look under, the one in use first."""
+        return list(dict.fromkeys([self.prompt, *MODES]))
 
     @property
     def tokenizer(self) -> Any:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from fcbench.doctor._difference import drawn, first_difference, n_alike
+from fcbench.doctor._difference import drawn, first_difference
 from fcbench.doctor._finding import FINE, found
 from fcbench.doctor._subject import CHAT, listed, quoted
 from fcbench.formats import parse
 from fcbench.prompts._case_text import last_user_text
-from fcbench.text import shorten
+from fcbench.text import n_alike, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -59,7 +59,7 @@ def parse(
     if mode not in MODES:
         raise UsageError(f"no such mode: {mode}", hint=nearest(mode, MODES))
     wire = judge.wire
-    turn = _turn(wire.stops, text)
+    turn = until_stop(wire.stops, text)
     found = judge.read(turn)
     if isinstance(found, list):
         return Parse("calls", found)
@@ -151,9 +151,32 @@ def detect_format(chat_template: str) -> str | None:
     return next(found, None)
 
 
+CHATML = "<|im_start|>"
+
+
+def guess_format(chat_template: str) -> str | None:
+    """Return the format that a chat template's model is to write calls in.
+
+    Where the template writes none, its turns tell: those of ChatML are Hermes' too.
+
+    >>> guess_format("{{ '<|im_start|>' + message['role'] }}")
+    'hermes'
+    """
+    return detect_format(chat_template) or ("hermes" if CHATML in chat_template else None)
+
+
+def dialect_of(turn: str, own: str) -> str | None:
+    """Return another format than a turn's own in which it is valid as a whole, if there is one.
+
+    >>> dialect_of('{"name": "f", "arguments": {}}', own="functiongemma")
+    'json'
+    """
+    return _dialect(turn, name_of(own))
+
+
 def _is_valid(text: str, format: str) -> bool:
     other = format_of(format)
-    return isinstance(other.read(_turn(other.wire.stops, text)), list)
+    return isinstance(other.read(until_stop(other.wire.stops, text)), list)
 
 
 def _dialect(turn: str, own: str) -> str | None:
@@ -186,8 +209,12 @@ def _wires() -> dict[str, Wire]:
     return {name: module_of(name).WIRE for name in registry.names("formats")}
 
 
-def _turn(stops: Sequence[str], text: str) -> str:
-    """Return a text up to its first stop token."""
+def until_stop(stops: Sequence[str], text: str) -> str:
+    """Return a text up to its first stop token.
+
+    >>> until_stop(["<eos>"], "a<eos>b")
+    'a'
+    """
     found = [at for at in (text.find(token) for token in stops) if at >= 0]
     return text[: min(found)] if found else text
 

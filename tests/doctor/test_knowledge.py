@@ -4,8 +4,9 @@ import pytest
 
 from fcbench.backends.transformers import wrap
 from fcbench.doctor._finding import KINDS, found
-from fcbench.doctor._knowledge import Span, judged, target_of
+from fcbench.doctor._knowledge import judged
 from fcbench.doctor._subject import Subject
+from fcbench.doctor._target import OPENING, Span, target_of
 from fcbench.doctor._verdict import EVIDENCE, IRRELEVANT, ORDER, doubts, verdict
 from fcbench.types import Call, Sample
 from tests import tiny
@@ -34,7 +35,7 @@ def test_a_model_that_knows_calls_under_chat_alone_is_told_from_one_that_knows_n
 def test_what_is_written_is_evidence_of_a_cause_and_none_itself(knowing, examined):
     report = examined(knowing, prompt="raw")
     assert [cause.kind for cause in report.causes] == ["prompt_mismatch"]
-    assert "abstained 4" in report.causes[0].evidence[1]
+    assert "abstained 4" in report.causes[0].evidence[-1]
 
 
 def test_probabilities_are_those_of_a_plain_pass_over_the_whole_text(knowing, examined):
@@ -127,7 +128,8 @@ def test_rules_of_knowledge(modes, judgement):
 def test_a_call_has_the_parts_of_its_format(knowing, format, parts):
     subject = Subject(knowing, format, "chat", [])
     text, spans = target_of(subject, [Call("f", {"a": "f"})])
-    assert [text[span.start : span.end] for span in spans] == parts
+    shown = [text[s.start : s.end] for s in spans if s.part != OPENING]
+    assert list(dict.fromkeys(shown)) == parts
     assert spans[0] == Span(spans[0].part, 0, len(parts[0]))
 
 
@@ -189,4 +191,4 @@ def test_a_sample_that_failed_is_no_turn(knowing, examined, monkeypatch):
     failed = [Sample("c", error="out of memory")]
     monkeypatch.setattr("fcbench.doctor._writing._write", lambda subject: failed)
     (writing,) = [f for f in examined(knowing).findings if f.check == "writing"]
-    assert (writing.severity, writing.seen) == ("not applicable", "out of memory")
+    assert (writing.severity, writing.seen) == ("failed", "1 of 1 turns: out of memory")

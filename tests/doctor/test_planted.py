@@ -157,7 +157,7 @@ def test_logits_that_overflow_are_named_and_measured_no_further(knowing, examine
     report = examined(tiny.changed(knowing, model=overflow))
     assert first_cause(report) == "logits_not_finite"
     (knowledge,) = [f for f in report.findings if f.check == "knowledge"]
-    assert (knowledge.severity, "not finite" in knowledge.seen) == ("not applicable", True)
+    assert (knowledge.severity, "not finite" in knowledge.seen) == ("failed", True)
 
 
 # The template
@@ -199,7 +199,7 @@ def edited(*pairs):
         (
             edited(("<start_of_turn>developer\\n' ~ developer", "<start_of_turn>developer\\n'")),
             "no_trigger",
-            "4 of 4 chat prompts lack it",
+            "8 of 8 chat prompts lack it",
         ),
         (
             edited(("{{ bos_token }}", "{{ bos_token ~ bos_token }}")),
@@ -293,7 +293,7 @@ def test_a_model_that_raises_stops_no_other_check(knowing, examined, monkeypatch
     assert {f.check for f in report.findings} == set(CHECKS)
     failed = {f.check for f in report.findings if "ZeroDivisionError" in f.seen}
     assert {"numbers", "knowledge"} <= failed
-    assert all(f.severity == "not applicable" for f in report.findings if f.check in failed)
+    assert all(f.severity == "failed" for f in report.findings if f.check in failed)
 
 
 def test_every_kind_says_what_it_means_and_what_to_do():
