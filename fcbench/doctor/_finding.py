@@ -199,6 +199,16 @@ KINDS: dict[str, Kind] = {
         "the model was trained on other prompts than it is asked with",
         "train with the prompt that is asked with, or ask with the one that was trained",
     ),
+    "training_answer_differs": Kind(
+        "warning",
+        "a trainer that gives these rows to the chat template trains on other answers than the "
+        "format writes",
+        "repair how the template writes the assistant's turn",
+    ),
+    "not_compared": Kind("note", "nobody can say from the cases alone how they were rendered"),
+    "targets_without_text": Kind(
+        "note", "cases that say no words, or calls that the format cannot write: nothing to learn"
+    ),
     "targets_malformed": Kind(
         "fault",
         "the training targets are no valid calls: a model that learns them well is malformed",

@@ -9,11 +9,12 @@ from fcbench import prompts
 from fcbench.suite import MAX_NEW_TOKENS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections import Counter
+    from collections.abc import Mapping, Sequence
     from types import ModuleType
 
     from fcbench.backends.transformers import Loaded
-    from fcbench.types import Case
+    from fcbench.types import Case, Json
 
 CHAT = "chat"
 MODES = (CHAT, "raw", "bare")
@@ -22,12 +23,16 @@ MODES = (CHAT, "raw", "bare")
 
 @dataclass(frozen=True)
 class Training:
-    """What a model was trained on: cases under a prompt mode, or whole texts written by hand."""
+    """What a model was trained on: cases under a prompt mode, or whole texts written by hand.
+
+    `rows` are the cases' rows as they stand in the file, by the cases' ids.
+    """
 
     source: str
     mode: str = CHAT
     cases: Sequence[Case] = ()
     texts: Sequence[str] = ()
+    rows: Mapping[str, dict[str, Json]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -108,3 +113,8 @@ def listed(items: Sequence[str], most: int = 4) -> str:
     """
     shown = ", ".join(items[:most])
     return shown if len(items) <= most else f"{shown} and {len(items) - most} more"
+
+
+def counted(kinds: Counter[str]) -> str:
+    """Return how many of each kind there are, the most first."""
+    return ", ".join(f"{kind} {n}" for kind, n in kinds.most_common())
