@@ -106,7 +106,7 @@ def _judge(subject: Subject, measures: Measures) -> Iterator[Finding]:
     finding = found(CHECK, kind, f"{seen}\n{_table(subject, measures)}", **words, **kept)
     n = parts[prompt][OPENING]["n"]
     yield finding if n >= ENOUGH else as_warning(finding)
-    if kind == FINE:
+    if kind == FINE and has_prefix(subject):
         yield from _unsure(subject, parts[prompt])
 
 
@@ -177,7 +177,8 @@ def _how_to_ask(best: str, prompt: str) -> str:
 
 
 def _unsure(subject: Subject, used: Parts) -> Iterator[Finding]:
-    later = [*((OPEN,) if has_prefix(subject) else ()), QUOTE, NEXT, END, STOP]
+    """Yield a finding where a call goes on otherwise; in JSON that may be right as well."""
+    later = (OPEN, QUOTE, NEXT, END, STOP)
     texts = _texts(subject)
     said = [
         f"P({texts[part]}) {used[part]['mean_probability']:.3f}"

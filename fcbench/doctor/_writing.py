@@ -100,7 +100,7 @@ def _other_format(
 ) -> Iterator[Finding]:
     """Yield a finding where more turns are calls in another format than in the one judged by."""
     foreign = Counter(
-        str(dialect_of(sample.text, subject.format))
+        str(dialect_of(until_stop(subject.wire.STOP_TOKENS, sample.text), subject.format))
         for sample, parsed in zip(samples, parses, strict=True)
         if _outcome(parsed) == "wrong_dialect"
     )

@@ -1,9 +1,13 @@
 """Each check names what was broken in a model, first of all causes, and only there."""
 
+import shutil
+
 import msgspec
 import pytest
+from transformers import AutoTokenizer
 
 from fcbench.doctor import CHECKS, KINDS
+from fcbench.errors import ModelError
 from tests import tiny
 
 ids = tiny.SPECIAL.index
@@ -123,6 +127,41 @@ def test_too_few_rows_are_named_and_stop_no_other_check(knowing, examined):
     report = examined(broken)
     assert first_cause(report) == "rows_missing"
     assert {f.check for f in report.findings} == set(CHECKS)
+
+
+def with_more_tokens(loaded):
+    """Return a model whose tokenizer has tokens beyond the embedding."""
+    larger = tiny.changed(loaded)
+    larger.tokenizer.add_tokens(["<unused_one>", "<unused_two>"])
+    return larger
+
+
+def test_tokens_without_a_row_that_nobody_writes_are_a_doubt(knowing, examined):
+    report = examined(with_more_tokens(knowing))
+    assert report.causes == []
+    doubt = finding(report, "rows_missing")
+    assert doubt.severity == "warning"
+    assert "none of the tokens beyond is in the prompts and answers of" in doubt.seen
+
+
+def test_a_token_without_a_row_that_a_prompt_holds_is_named(knowing, examined):
+    larger = with_more_tokens(knowing)
+    larger.tokenizer.chat_template = tiny.template().replace(
+        "<start_of_turn>developer\\n", "<start_of_turn>developer\\n<unused_two>"
+    )
+    report = examined(larger)
+    assert first_cause(report) == "rows_missing"
+    assert "holds `<unused_two>`" in report.causes[0].evidence[0]
+
+
+@pytest.mark.xfail(raises=ModelError, strict=False, reason="load() refuses such models itself")
+def test_tokens_without_a_row_are_told_of_a_model_by_its_folder_too(folder, examined, tmp_path):
+    copied = tmp_path / "model"
+    shutil.copytree(folder, copied, ignore=shutil.ignore_patterns("untrained"))
+    tokenizer = AutoTokenizer.from_pretrained(copied)
+    tokenizer.add_tokens(["<unused_one>"])
+    tokenizer.save_pretrained(copied)
+    assert finding(examined(str(copied)), "rows_missing").severity == "warning"
 
 
 def cut_output(model):
