@@ -62,7 +62,7 @@ def check(subject: Subject) -> Iterator[Finding]:
     seen = f"not measured under {subject.prompt}: {measures.why_not[subject.prompt]}"
     if any(measures.parts.values()):
         seen += f"; {_openings(measures.parts)}\n{_table(subject, measures)}"
-    yield found(CHECK, FAILED, seen, parts=measures.parts)
+    yield found(CHECK, FAILED, seen, **_kept(measures))
 
 
 def _measure(subject: Subject) -> Measures:
@@ -98,16 +98,21 @@ def _judge(subject: Subject, measures: Measures) -> Iterator[Finding]:
     words = {"means": "", "do": ""}
     if kind == "prompt_mismatch":
         words = _mismatch(mode, prompt, by_hand=mode in measures.by_hand)
-    kept: dict[str, Json] = {
-        "parts": parts,
-        "opening": {m: _opening(of_mode) for m, of_mode in parts.items() if of_mode},
-        "by_hand": measures.by_hand,
-    }
-    finding = found(CHECK, kind, f"{seen}\n{_table(subject, measures)}", **words, **kept)
+    seen += f"\n{_table(subject, measures)}"
+    finding = found(CHECK, kind, seen, **words, **_kept(measures))
     n = parts[prompt][OPENING]["n"]
     yield finding if n >= ENOUGH else as_warning(finding)
     if kind == FINE and has_prefix(subject):
         yield from _unsure(subject, parts[prompt])
+
+
+def _kept(measures: Measures) -> dict[str, Json]:
+    """Return the numbers behind a finding."""
+    return {
+        "parts": measures.parts,
+        "opening": {mode: _opening(parts) for mode, parts in measures.parts.items() if parts},
+        "by_hand": measures.by_hand,
+    }
 
 
 def _opening(parts: Parts) -> float:

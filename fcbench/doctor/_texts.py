@@ -140,7 +140,7 @@ def _tells_as_much(subject: Subject, trained: str, asked: str) -> bool:
 
     The date, the tools and the words may be others.
     """
-    marks = (subject.wire.TRIGGER, getattr(subject.wire.WIRE, "declaration", ""))
+    marks = (subject.wire.TRIGGER, getattr(subject.wire.WIRE, "declaration", ""), '"parameters"')
     return all(mark in trained for mark in marks if mark and mark in asked)
 
 

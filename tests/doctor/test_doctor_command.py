@@ -82,6 +82,13 @@ def test_nothing_that_a_model_or_suite_says_moves_the_cursor(doctor, folder, tmp
     assert "evil\\x1b" in out
 
 
+def test_a_line_that_is_too_wide_says_that_it_is_cut():
+    from fcbench.cli.doctor import _wrapped
+
+    first, second = _wrapped("seen:\n  " + "x" * 200, "", 0)
+    assert (first, len(second), second[-2:]) == ("seen:", 100, "x…")
+
+
 @pytest.mark.model
 def test_the_base_model_never_learned_calls():
     from fcbench.doctor import Options, examine

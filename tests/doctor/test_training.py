@@ -300,3 +300,29 @@ def test_cases_without_anything_to_learn_are_a_note(from_rows):
     assert set(found) == {"targets_without_text", "fine"}
     assert found["targets_without_text"].severity == "note"
     assert found["targets_without_text"].measures["kinds"] == {"no_reply": 4}
+
+
+@pytest.mark.parametrize(("n_changed", "severity"), [(1, "warning"), (2, "fault")])
+def test_from_a_tenth_of_bad_targets_on_they_are_a_fault(from_rows, n_changed, severity):
+    def attempts(row):
+        row["messages"][-1] = {"role": "assistant", "content": "<start_function_call>"}
+
+    found, _ = from_rows(attempts, n_changed=n_changed)
+    assert found["targets_malformed"].measures["kinds"] == {"attempts_call": n_changed}
+    assert found["targets_malformed"].severity == severity
+
+
+def test_rows_of_a_model_that_fcbench_trained_are_not_held_against_the_template(
+    knowing, tmp_path, examined
+):
+    rows = [row_of(case) for case in tiny.cases()]
+    for row in rows:
+        other_developer(row)
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    ours = tiny.changed(knowing)
+    ours.manifest["name"] = str(tmp_path)
+    (tmp_path / "config.toml").write_text('format_style = "chat"\n', "utf-8")
+    found = training(examined(ours, train_data=path))
+    assert set(found) == {"not_compared"}
+    assert "fcbench train made the prompts" in found["not_compared"].seen
