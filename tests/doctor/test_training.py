@@ -64,10 +64,10 @@ def texts(mode="chat", change=str):
 def from_texts(knowing, examined, tmp_path):
     """Return a function that examines the model with training texts; returns its findings."""
 
-    def run(rows):
+    def run(rows, **options):
         path = tmp_path / "texts.jsonl"
         path.write_text("".join(json.dumps({"text": text}) + "\n" for text in rows), "utf-8")
-        report = examined(knowing, train_data=path)
+        report = examined(knowing, train_data=path, **options)
         return training(report), [cause.kind for cause in report.causes]
 
     return run
@@ -158,6 +158,12 @@ def test_texts_in_a_foreign_layout_are_no_chat_prompts(from_texts):
     found, causes = from_texts(foreign)
     assert causes == ["training_prompt_differs"]
     assert "nearest: another layout" in found["training_prompt_differs"].means
+
+
+def test_texts_that_are_as_near_to_another_prompt_are_not_taken_for_the_one_in_use(from_texts):
+    text = "<start_of_turn>user\nHello.<end_of_turn>\n<start_of_turn>model\nHi.<end_of_turn>"
+    found, _ = from_texts([text], prompt="raw")
+    assert "nearest: raw or bare" in found["training_prompt_differs"].means
 
 
 def test_texts_without_the_trigger_are_no_chat_prompts(from_texts):
@@ -276,6 +282,20 @@ def test_a_template_that_answers_otherwise_than_the_format_is_a_doubt(knowing, f
     differs = found["training_answer_differs"]
     assert differs.severity == "warning"
     assert ">><start_function_response><<" in differs.seen.replace(" ", "")
+
+
+def test_rows_are_rendered_with_what_stands_in_them_and_not_with_what_is_read(knowing, from_rows):
+    def as_openai_has_them(row):
+        row["messages"][0]["role"] = "system"
+        for call in row["messages"][-1]["tool_calls"]:
+            call["function"]["arguments"] = json.dumps(call["function"]["arguments"])
+
+    asked_as_hermes = tiny.changed(knowing, template=prompts.own_template("hermes"))
+    found, _ = from_rows(as_openai_has_them, asked_as_hermes)
+    assert "training_prompt_differs" not in found
+    assert "training_answer_differs" in found
+    renamed, _ = from_rows(loaded=asked_as_hermes)
+    assert "developer" in renamed["training_prompt_differs"].seen
 
 
 def test_what_nobody_can_compare_is_said_to_be_assumed(knowing, examined, suite):
