@@ -30,11 +30,6 @@ class Pair(NamedTuple):
         """Whether training shows the prompt that is in use, whatever follows."""
         return self.trained.startswith(self.prompt)
 
-    def opens_the_same(self, end_of_turn: str) -> bool:
-        """Whether training shows the first turn that is in use, the tools included."""
-        first, ended, _ = self.prompt.partition(end_of_turn) if end_of_turn else ("", "", "")
-        return bool(ended) and self.trained.startswith(first + ended)
-
 
 def pair_of(subject: Subject, case: Case, row: dict[str, Json] | None) -> Pair | None:
     """Return a row under the chat template, or None where there is nothing to compare.

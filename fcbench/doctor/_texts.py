@@ -110,10 +110,10 @@ def _likeness(subject: Subject, turn: Turn) -> Likeness:
     n_tokens = {mode: n_alike(trained, ids[mode]) for mode in ids}
     # All texts have a beginning and the mark of a turn in common, which tells nothing.
     best = max(n_tokens.values())
-    nearest = [m for m in n_tokens if n_tokens[m] == best >= _n_opening(subject, texts[m])]
+    nearest = [m for m in n_tokens if n_tokens[m] == best >= n_opening(subject, texts[m])]
     prompt = subject.prompt
     is_same = trained == ids[prompt] or (
-        nearest == [prompt] and _tells_as_much(subject, turn.prompt, texts[prompt])
+        nearest == [prompt] and tells_as_much(subject, turn.prompt, texts[prompt])
     )
     return Likeness(trained, ids[prompt], n_tokens, nearest, case, is_same)
 
@@ -127,7 +127,7 @@ def _asked(subject: Subject, case: Case) -> dict[str, str]:
     return texts
 
 
-def _n_opening(subject: Subject, prompt: str) -> int:
+def n_opening(subject: Subject, prompt: str) -> int:
     """Return the tokens of a prompt up to the words of its first turn."""
     bos, open_turn = subject.loaded.bos, subject.wire.open_turn
     openings = (bos + open_turn(role) for role in ("developer", "system", "user"))
@@ -135,7 +135,7 @@ def _n_opening(subject: Subject, prompt: str) -> int:
     return max(1, len(subject.encode(opening)))
 
 
-def _tells_as_much(subject: Subject, trained: str, asked: str) -> bool:
+def tells_as_much(subject: Subject, trained: str, asked: str) -> bool:
     """Whether a training prompt has what makes the model call, where the prompt in use has it.
 
     The date, the tools and the words may be others.

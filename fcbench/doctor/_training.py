@@ -13,7 +13,7 @@ from fcbench.doctor._difference import Difference, drawn, first_difference
 from fcbench.doctor._finding import FINE, NOT_APPLICABLE, by_share, found
 from fcbench.doctor._rendered import pair_of
 from fcbench.doctor._subject import CHAT, counted, quoted
-from fcbench.doctor._texts import check_texts
+from fcbench.doctor._texts import check_texts, n_opening, tells_as_much
 from fcbench.errors import FcbenchError
 from fcbench.text import n_alike, shorten
 
@@ -150,9 +150,18 @@ def _rows_differ(subject: Subject, kind: str, pairs: Sequence[Pair], n: int) -> 
         }
     measures: dict[str, Json] = {"n_different": len(pairs), "n_compared": n, "place": place}
     finding = found(CHECK, kind, seen, **words, **measures, trained=CHAT)
-    # What differs after the tools, a result of a call say, keeps no model from calling.
-    n_opened = sum(not pair.opens_the_same(subject.wire.END_OF_WORDS) for pair in pairs)
-    return by_share(finding, n_opened, n)
+    n_other = sum(not _calls_for_calls(subject, pair) for pair in pairs)
+    return by_share(finding, n_other, n)
+
+
+def _calls_for_calls(subject: Subject, pair: Pair) -> bool:
+    """Whether training shows what makes a model call: the first turn, the trigger and the tools.
+
+    Tools of another shape, or a call's results, keep no model from calling.
+    """
+    n_same = n_alike(subject.encode(pair.trained), subject.encode(pair.prompt))
+    opens = n_same >= n_opening(subject, pair.prompt)
+    return opens and tells_as_much(subject, pair.trained, pair.prompt)
 
 
 def _advice(trained: str, asked: str) -> str:
