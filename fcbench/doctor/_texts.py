@@ -112,9 +112,9 @@ def _likeness(subject: Subject, turn: Turn) -> Likeness:
     best = max(n_tokens.values())
     nearest = [m for m in n_tokens if n_tokens[m] == best >= n_opening(subject, texts[m])]
     prompt = subject.prompt
-    is_same = trained == ids[prompt] or (
-        nearest == [prompt] and tells_as_much(subject, turn.prompt, texts[prompt])
-    )
+    # As near to two modes, it is of the one whose tools and trigger it has.
+    fitting = [mode for mode in nearest if tells_as_much(subject, turn.prompt, texts[mode])]
+    is_same = trained == ids[prompt] or fitting == [prompt]
     return Likeness(trained, ids[prompt], n_tokens, nearest, case, is_same)
 
 

@@ -165,6 +165,7 @@ def test_texts_that_are_as_near_to_another_prompt_are_not_taken_for_the_one_in_u
     text = "<start_of_turn>user\nHello.<end_of_turn>\n<start_of_turn>model\nHi.<end_of_turn>"
     found, _ = from_texts([text], prompt="raw")
     assert "nearest: raw or bare" in found["training_prompt_differs"].means
+    assert "training_prompt_differs" not in from_texts([text], prompt="bare")[0]
 
 
 def test_texts_without_the_trigger_are_no_chat_prompts(from_texts):
