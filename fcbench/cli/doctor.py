@@ -97,7 +97,7 @@ def _as_text(report: Report) -> str:
         f"{report.model}{adapter}, {report.dtype}: {len(report.case_ids)} cases of {report.suite}, "
         f"prompt {report.prompt}, calls in {report.format}"
     )
-    lines = [visible(about), ""]
+    lines = [*_wrapped(about, "", 0), ""]
     for finding in report.findings:
         lines += _finding(finding)
     return "\n".join([*lines, "", *_verdict(report)]) + "\n"

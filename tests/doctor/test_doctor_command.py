@@ -85,6 +85,7 @@ def test_nothing_that_a_model_or_suite_says_moves_the_cursor(doctor, folder, tmp
 def test_a_line_that_is_too_wide_says_that_it_is_cut():
     from fcbench.cli.doctor import _wrapped
 
+    assert max(map(len, _wrapped("/a/long/path" * 20 + ", float32", "", 0))) <= 100
     first, second = _wrapped("seen:\n  " + "x" * 200, "", 0)
     assert (first, len(second), second[-2:]) == ("seen:", 100, "x…")
 
