@@ -95,6 +95,80 @@ def lessons(answer: Any = None) -> list[tuple[str, str]]:
     return found
 
 
+def lessons_by_hand() -> list[tuple[str, str]]:
+    """Return prompts as people write them, with calls as they write them; words under others."""
+    style = prompts.Style(template=None)
+    found = []
+    for target in prompts.targets(cases(), "raw", style):
+        for mode in ("chat", "raw", "bare"):
+            (request,) = prompts.requests([target.case], mode, style)
+            found.append((request.prompt, target.text if mode == "raw" else WORDS))
+    return found
+
+
+CHATML = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+HERMES = prompts.Style("hermes", bos="")
+
+
+def hermes_lessons(answer: Any = None) -> list[tuple[str, str]]:
+    """Return prompts and calls in the Hermes format."""
+    found = []
+    for target in prompts.targets(cases(), "chat", HERMES):
+        (request,) = prompts.requests([target.case], "chat", HERMES)
+        found.append((request.prompt, (answer or str)(target.text)))
+    return found
+
+
+def hermes(answer: Any = None) -> Loaded:
+    """Return a model that calls in the Hermes format, whose tokenizer has no token for the tags."""
+    import torch
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig, GenerationConfig
+
+    tokenizer = hermes_tokenizer()
+    torch.manual_seed(0)
+    config = Gemma3TextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=32,
+        layer_types=["full_attention"] * 2,
+        max_position_embeddings=1024,
+        initializer_range=0.1,
+        eos_token_id=CHATML.index("<|im_end|>"),
+        pad_token_id=0,
+    )
+    model = Gemma3ForCausalLM(config)
+    model.generation_config = GenerationConfig(eos_token_id=CHATML.index("<|im_end|>"))
+    loaded = wrap(model, tokenizer, {"name": "tiny-hermes", "dtype": "float32"})
+    train(loaded, hermes_lessons(answer), steps=80)
+    return loaded
+
+
+def hermes_tokenizer() -> Any:
+    """Return a ChatML tokenizer without tool tags and without a beginning of text, as SmolLM2's."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=600,
+        special_tokens=list(CHATML),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([p + a for p, a in hermes_lessons()], trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>"
+    )
+    fast.chat_template = prompts.own_template("hermes")
+    return fast
+
+
 def train(loaded: Loaded, pairs: list[tuple[str, str]], steps: int) -> None:
     """Train on what comes after the prompts, until it is known by heart."""
     import torch

@@ -7,8 +7,8 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
-from fcbench.cli import MISSED, OK
-from fcbench.text import visible
+from fcbench.cli import ERRORS, MISSED, OK
+from fcbench.text import shorten, visible
 
 if TYPE_CHECKING:
     import argparse
@@ -22,7 +22,9 @@ LABEL, INDENT, DRAWN = 9, 20, 6
 def add(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
     parser.description = "Say why a model emits no calls, check by check, and what to do about it."
-    parser.epilog = "Exit code 1 when there is a fault."
+    parser.epilog = (
+        "Exit code 1 when there is a fault, 3 when there is none but checks could not be made."
+    )
     parser.add_argument("model", help="a hub name, a folder, or gemma3-270m")
     parser.add_argument("--adapter", metavar="DIR", help="a LoRA adapter on top")
     parser.add_argument(
@@ -69,7 +71,9 @@ def run(args: argparse.Namespace) -> int:
     )
     report = examine(args.model, options, _told)
     sys.stdout.write(_as_json(report) if args.json else _as_text(report))
-    return MISSED if report.has_fault else OK
+    if report.has_fault:
+        return MISSED
+    return ERRORS if report.failed else OK
 
 
 def _told(check: str) -> None:
@@ -79,7 +83,11 @@ def _told(check: str) -> None:
 def _as_json(report: Report) -> str:
     import msgspec
 
-    plain = {**msgspec.to_builtins(report), "has_fault": report.has_fault}
+    plain = {
+        **msgspec.to_builtins(report),
+        "has_fault": report.has_fault,
+        "failed": report.failed,
+    }
     return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -89,7 +97,7 @@ def _as_text(report: Report) -> str:
         f"{report.model}{adapter}, {report.dtype}: {len(report.case_ids)} cases of {report.suite}, "
         f"prompt {report.prompt}, calls in {report.format}"
     )
-    lines = [visible(about), ""]
+    lines = [*_wrapped(about, "", 0), ""]
     for finding in report.findings:
         lines += _finding(finding)
     return "\n".join([*lines, "", *_verdict(report)]) + "\n"
@@ -105,7 +113,8 @@ def _finding(finding: Finding) -> list[str]:
 
 
 def _label(finding: Finding) -> str:
-    return {"fault": "FAULT", "not applicable": "n/a"}.get(finding.severity, finding.severity)
+    short = {"fault": "FAULT", "not applicable": "n/a", "failed": "FAILED"}
+    return short.get(finding.severity, finding.severity)
 
 
 def _verdict(report: Report) -> list[str]:
@@ -115,6 +124,8 @@ def _verdict(report: Report) -> list[str]:
         for seen in cause.evidence:
             lines += _wrapped(seen, "   seen: ", 9)
         lines += _wrapped(cause.do, "   do:   ", 9)
+    if report.failed:
+        lines += _wrapped(f"Could not be checked: {', '.join(report.failed)}.", "", 0)
     if report.doubts:
         kinds = ", ".join(dict.fromkeys(finding.check for finding in report.doubts))
         lines += _wrapped(f"Worth a look too: the warnings of {kinds}.", "", 0)
@@ -122,6 +133,10 @@ def _verdict(report: Report) -> list[str]:
 
 
 def _headline(report: Report) -> str:
+    n_failed = len(report.failed)
+    if not report.causes and n_failed:
+        checks = "1 check" if n_failed == 1 else f"{n_failed} checks"
+        return f"VERDICT: no verdict: {checks} could not be made"
     if not report.causes:
         return "VERDICT: no fault found"
     writes = any(f.check == "writing" and f.severity == "fine" for f in report.findings)
@@ -137,7 +152,7 @@ def _wrapped(text: str, head: str, indent: int) -> list[str]:
     lines: list[str] = []
     for line in map(visible, text.split("\n")):
         if line.startswith("  "):
-            lines.append((" " * DRAWN + line[2:])[:WIDTH])
+            lines.append(shorten(" " * DRAWN + line[2:], WIDTH))
             continue
         first = head if not lines else " " * indent
         lines += textwrap.wrap(

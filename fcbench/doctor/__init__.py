@@ -1,7 +1,8 @@
 """Why does this model emit no calls? Checks that each say what they saw, and a verdict over them.
 
 A check is a function Subject -> findings; it says no more than it saw, and the verdict is made of
-findings by rules alone. A check that raises is not applicable and stops no other.
+findings by rules alone. A check that raises has failed: it stops no other, and where checks failed
+nothing is said to be well.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from fcbench.doctor import (
     _writing,
 )
 from fcbench.doctor._data import read_training_data
-from fcbench.doctor._finding import KINDS, NOT_APPLICABLE, Finding, Severity, found
+from fcbench.doctor._finding import FAILED, KINDS, Finding, Severity, found
 from fcbench.doctor._subject import Subject
-from fcbench.doctor._verdict import Cause, doubts, verdict
+from fcbench.doctor._verdict import Cause, doubts, settled, verdict
 from fcbench.errors import FcbenchError, FormatError, ModelError, SuiteError, UsageError
-from fcbench.formats import detect_format, grammar_of, module_of
+from fcbench.formats import grammar_of, guess_format, module_of
 from fcbench.prompts._case_text import one_answer
 from fcbench.suite import Suite, load_suite
 from fcbench.types import Record
@@ -106,6 +107,12 @@ class Report(Record, frozen=True):
         """Whether any check found a fault."""
         return bool(self.causes)
 
+    @property
+    def failed(self) -> list[str]:
+        """The names of the checks that could not be made, in order."""
+        names = [f.check for f in self.findings if f.severity == "failed"]
+        return list(dict.fromkeys(names))
+
 
 def examine(
     model: str | Loaded,
@@ -126,12 +133,16 @@ def examine(
     format = _format_of(loaded, chosen.format)
     cases = _draw(suite, format, chosen)
     related = [*suite.cases, *(suite.training_cases() if suite.training else [])]
-    subject = Subject(loaded, format, chosen.prompt, cases, training, related, misfit)
+    subject = Subject(
+        *(loaded, format, chosen.prompt, cases, training, related, misfit),
+        max_new_tokens=suite.max_new_tokens,
+    )
     findings: list[Finding] = []
     for name, check in CHECKS.items():
         if progress is not None:
             progress(name)
         findings += _made(name, check, subject)
+    findings = settled(findings)
     return Report(
         model=str(loaded.manifest.get("name", "")),
         adapter=chosen.adapter,
@@ -175,7 +186,7 @@ def _load(name: str, options: Options) -> tuple[Loaded, str | None]:
 def _format_of(loaded: Loaded, format: str) -> str:
     if format != AUTO:
         return format
-    return (loaded.template and detect_format(loaded.template.source)) or FALLBACK
+    return (loaded.template and guess_format(loaded.template.source)) or FALLBACK
 
 
 def _draw(suite: Suite, format: str, options: Options) -> list[Case]:
@@ -197,7 +208,7 @@ def _draw(suite: Suite, format: str, options: Options) -> list[Case]:
 
 
 def _made(name: str, check: Check, subject: Subject) -> list[Finding]:
-    """Return what a check found; a check that raises is not applicable, with the reason."""
+    """Return what a check found; one that raises has failed, with the reason."""
     try:
         return list(check(subject))
     # The boundary to somebody's model, tokenizer and template: any of them may raise anything.
@@ -205,4 +216,4 @@ def _made(name: str, check: Check, subject: Subject) -> list[Finding]:
         log.debug("the check %s", name, exc_info=True)
         said = error.message if isinstance(error, FcbenchError) else str(error)
         what = " ".join(said.split())[:300]
-        return [found(name, NOT_APPLICABLE, f"{type(error).__name__}: {what}")]
+        return [found(name, FAILED, f"{type(error).__name__}: {what}")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,13 +32,17 @@ def check(subject: Subject) -> Iterator[Finding]:
         yield found(CHECK, NOT_APPLICABLE, "no adapter was given")
         return
     difference = adapter["max_logit_difference"]
-    if not adapter["active"]:
+    is_number = math.isfinite(difference)
+    if not is_number:
+        seen = "the difference to the base model's logits is not finite, see numbers"
+        yield found(CHECK, NOT_APPLICABLE, seen)
+    elif not adapter["active"]:
         seen = f"{adapter['name']}: the largest difference to the base model's logits is 0"
         yield found(CHECK, "adapter_inactive", seen, max_logit_difference=0.0)
     config = _config(adapter["name"])
     doubts = [*_other_base(subject, config), *_left_rows(subject, config)]
     yield from doubts
-    if adapter["active"] and not doubts:
+    if is_number and adapter["active"] and not doubts:
         seen = f"it changes the base model's logits by up to {difference:.3g}; it trains "
         yield found(CHECK, FINE, seen + _trained(config), max_logit_difference=difference)
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcbench.doctor._subject import CHAT, Training
 from fcbench.errors import SuiteError, UsageError
-from fcbench.suite import load_training
+from fcbench.suite import load_suite, load_training
+from fcbench.suite._lines import Fault, decode, decode_json, lines, located_in
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fcbench.suite import Suite
+    from fcbench.types import Json
 
 
 def read_training_data(
@@ -23,10 +26,14 @@ def read_training_data(
     cannot be read, UsageError for a mode of texts, which have one already.
     """
     if source is None:
-        return None if mode is None else Training(suite.name, mode, suite.training_cases())
+        if mode is None:
+            return None
+        cases = suite.training_cases()
+        return Training(suite.name, mode, cases, rows=_rows_of(suite.training))
     path = Path(source)
     if not (path.is_file() and _holds_texts(path)):
-        return Training(str(source), mode or CHAT, load_training(source))
+        file = path if path.is_file() else load_suite(source).training
+        return Training(str(source), mode or CHAT, load_training(source), rows=_rows_of(file))
     if mode is not None:
         raise UsageError(
             f"{source}: its rows are whole texts, which have a style of their own",
@@ -37,23 +44,35 @@ def read_training_data(
 
 def _holds_texts(path: Path) -> bool:
     try:
-        with path.open(encoding="utf-8") as file:
-            row = json.loads(next((line for line in file if line.strip()), "null"))
-    except (OSError, ValueError):
+        row = next((decode(line) for _, line in lines(path.read_bytes())), {})
+    except (OSError, Fault):
         return False  # load_training says what is wrong with it
-    return isinstance(row, dict) and isinstance(row.get("text"), str) and "messages" not in row
+    return isinstance(row.get("text"), str) and "messages" not in row
 
 
 def _texts(path: Path) -> list[str]:
     texts = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise SuiteError(f"{path}:{number}: not JSON: {error}") from error
-        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+    for number, line in lines(path.read_bytes()):
+        with located_in(str(path), number):
+            row = decode(line)
+        if not isinstance(row.get("text"), str):
             raise SuiteError(f"{path}:{number}: $.text: expected str")
         texts.append(row["text"])
     return texts
+
+
+def _rows_of(path: Path | None) -> dict[str, dict[str, Json]]:
+    """Return the rows of a file of cases as they stand in it, by the cases' ids."""
+    if path is None:
+        return {}
+    named = ((row.get("id") or f"{path.stem}:{number}", row) for number, row in _rows(path))
+    return {str(name): row for name, row in named}
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Json]]]:
+    content = path.read_bytes()
+    if path.suffix == ".json" and content.lstrip()[:1] == b"[":
+        yield from enumerate(decode_json(content), start=1)
+        return
+    for number, line in lines(content):
+        yield number, decode(line)

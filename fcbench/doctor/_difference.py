@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from fcbench.text import n_alike
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,13 +27,6 @@ def first_difference(trained: Sequence[int], asked: Sequence[int]) -> Difference
     if list(trained) == list(asked):
         return None
     return Difference(n_alike(trained, asked), trained, asked)
-
-
-def n_alike(a: Sequence[int], b: Sequence[int]) -> int:
-    """Return how many tokens two sequences have in common from their beginning."""
-    return next(
-        (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
-    )
 
 
 def drawn(subject: Subject, difference: Difference) -> str:

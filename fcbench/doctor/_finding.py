@@ -8,7 +8,8 @@ import msgspec
 
 from fcbench.types import Json, Record
 
-Severity = Literal["fault", "warning", "fine", "not applicable"]
+Severity = Literal["fault", "warning", "note", "fine", "not applicable", "failed"]
+"""A fault explains missing calls; what `failed` could not be checked, which says nothing at all."""
 
 
 class Kind(NamedTuple):
@@ -19,11 +20,12 @@ class Kind(NamedTuple):
     do: str = ""
 
 
-FINE, NOT_APPLICABLE = "fine", "not_applicable"
+FINE, NOT_APPLICABLE, FAILED = "fine", "not_applicable", "check_failed"
 
 KINDS: dict[str, Kind] = {
     FINE: Kind("fine", ""),
     NOT_APPLICABLE: Kind("not applicable", ""),
+    FAILED: Kind("failed", ""),
     # tokens
     "split_control": Kind(
         "fault",
@@ -31,6 +33,12 @@ KINDS: dict[str, Kind] = {
         "no model of the format was trained on",
         "take the tokenizer that the format was made for, or add the tokens, resize the "
         "embedding and train their rows",
+    ),
+    "split_tags": Kind(
+        "note",
+        "the tags around calls are no tokens of this tokenizer; a model can learn to write them in "
+        "pieces, and has to",
+        "train longer, or add the tags as tokens and train their rows",
     ),
     "absent_control": Kind(
         "warning",
@@ -191,6 +199,16 @@ KINDS: dict[str, Kind] = {
         "the model was trained on other prompts than it is asked with",
         "train with the prompt that is asked with, or ask with the one that was trained",
     ),
+    "training_answer_differs": Kind(
+        "warning",
+        "a trainer that gives these rows to the chat template trains on other answers than the "
+        "format writes",
+        "repair how the template writes the assistant's turn",
+    ),
+    "not_compared": Kind("note", "nobody can say from the cases alone how they were rendered"),
+    "targets_without_text": Kind(
+        "note", "cases that say no words, or calls that the format cannot write: nothing to learn"
+    ),
     "targets_malformed": Kind(
         "fault",
         "the training targets are no valid calls: a model that learns them well is malformed",
@@ -226,6 +244,11 @@ KINDS: dict[str, Kind] = {
         "fine-tune it on calls, the rows of the control tokens included; meanwhile "
         "run --decode constrained holds it to the grammar",
     ),
+    "knows_by_hand": Kind(
+        "fault",
+        "it knows calls as training texts by hand write them, which the strict grammar refuses",
+        "train on the targets that the chat template writes (--format-style chat)",
+    ),
     "prompt_mismatch": Kind("fault", "it knows calls, but not under the prompt that is in use"),
     "skips_prefix": Kind(
         "fault",
@@ -257,6 +280,12 @@ KINDS: dict[str, Kind] = {
         "warning",
         "some of what it writes is no valid call",
         "python -m fcbench run counts the failures over a whole suite",
+    ),
+    "cut_by_limit": Kind(
+        "warning",
+        "every turn was right as far as it went when the token limit cut it: nothing is known of "
+        "whole calls",
+        "python -m fcbench run with a larger --max-new-tokens",
     ),
     "stop_cuts_writing": Kind(
         "fault",
@@ -295,3 +324,23 @@ def found(
     return Finding(
         check, kind, known.severity, seen, means or known.means, do or known.do, measures
     )
+
+
+def as_warning(finding: Finding) -> Finding:
+    """Return a finding that is no fault, because something else settles it or too little was seen.
+
+    >>> as_warning(found("stops", "stop_outside", "id 9 of 4 tokens")).severity
+    'warning'
+    """
+    if finding.severity != "fault":
+        return finding
+    return msgspec.structs.replace(finding, severity="warning")
+
+
+FEW = 0.1
+"""The share of training rows below which what is wrong with them cannot explain a whole model."""
+
+
+def by_share(finding: Finding, n_wrong: int, n: int) -> Finding:
+    """Return a finding about some of n rows: a warning where they are few."""
+    return finding if n_wrong >= FEW * n else as_warning(finding)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from fcbench.doctor._finding import FINE, found
 from fcbench.doctor._forward import logits_at
-from fcbench.doctor._subject import CHAT, listed
+from fcbench.doctor._subject import listed
+from fcbench.errors import FcbenchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 CHECK = "numbers"
 N_PROMPTS = 2
+SHORT_TEXT = "The quick brown fox"
 
 
 def check(subject: Subject) -> Iterator[Finding]:
@@ -28,18 +30,26 @@ def check(subject: Subject) -> Iterator[Finding]:
     ]
     if broken:
         yield found(CHECK, "weights_not_finite", f"in {listed(broken)}", n_weights=len(broken))
-    asked = subject.cases[:N_PROMPTS]
+    mode, texts = _texts(subject)
     overflowed = [
-        case.id
-        for case in asked
-        if not bool(
-            logits_at(subject.loaded, subject.encode(subject.ask(case, CHAT))).isfinite().all()
-        )
+        name
+        for name, text in texts.items()
+        if not bool(logits_at(subject.loaded, subject.encode(text)).isfinite().all())
     ]
     if overflowed:
-        seen = f"in {dtype}, after the chat prompts of {listed(overflowed)}"
+        after = f"the {mode} prompts of {listed(overflowed)}" if mode else overflowed[0]
+        seen = f"in {dtype}, after {after}"
         yield found(CHECK, "logits_not_finite", seen, n_prompts=len(overflowed), dtype=str(dtype))
     if not broken and not overflowed:
-        yield found(
-            CHECK, FINE, f"weights are finite, and logits after {len(asked)} prompts in {dtype}"
-        )
+        what = f"{len(texts)} {mode} prompts" if mode else "a short text"
+        yield found(CHECK, FINE, f"weights are finite, and logits after {what} in {dtype}")
+
+
+def _texts(subject: Subject) -> tuple[str, dict[str, str]]:
+    """Return a mode and some prompts by their cases' ids; a fixed text where every mode refuses."""
+    for mode in subject.modes:
+        try:
+            return mode, {c.id: subject.ask(c, mode) for c in subject.cases[:N_PROMPTS]}
+        except FcbenchError:
+            continue
+    return "", {"a short text": SHORT_TEXT}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from fcbench.doctor._finding import FINE, NOT_APPLICABLE, found
-from fcbench.doctor._subject import listed
-from fcbench.doctor._tokens import needed_tokens
+from fcbench import prompts
+from fcbench.doctor._finding import FINE, NOT_APPLICABLE, as_warning, found
+from fcbench.doctor._subject import listed, quoted
+from fcbench.doctor._tokens import needed_tokens, tags
+from fcbench.errors import FcbenchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
     from fcbench.doctor._finding import Finding
     from fcbench.doctor._subject import Subject
+    from fcbench.types import Case, Json
 
 CHECK = "rows"
 FAINT, LOUD = 0.5, 2.0  # shares of the median norm
@@ -36,8 +40,7 @@ def check(subject: Subject) -> Iterator[Finding]:
     n_out = n_rows if write is None else len(write)
     wrong = False
     if n_tokens > n_rows:
-        seen = f"{n_tokens} tokens, {n_rows} rows of the embedding"
-        yield found(CHECK, "rows_missing", seen, n_tokens=n_tokens, n_rows=n_rows)
+        yield _missing(subject, n_tokens, n_rows)
         wrong = True
     if n_rows != n_out:
         seen = f"{n_rows} rows of the embedding, {n_out} of the output layer"
@@ -47,6 +50,29 @@ def check(subject: Subject) -> Iterator[Finding]:
     yield from odd
     if not wrong and not odd:
         yield found(CHECK, FINE, f"{n_tokens} tokens, {n_rows} rows; none looks untrained")
+
+
+def _missing(subject: Subject, n_tokens: int, n_rows: int) -> Finding:
+    """Return what tokens without a row mean: nothing, unless a prompt or an answer holds one."""
+    measures: dict[str, Json] = {"n_tokens": n_tokens, "n_rows": n_rows}
+    seen = f"{n_tokens} tokens, {n_rows} rows of the embedding"
+    cases = (*subject.cases, *subject.related)
+    for case in cases:
+        for what, text in _asked_and_answered(subject, case):
+            beyond = next((i for i in subject.encode(text) if i >= n_rows), None)
+            if beyond is not None:
+                token = quoted(subject.token(beyond))
+                seen += f"; the {what} of case {case.id} holds {token} (id {beyond})"
+                return found(CHECK, "rows_missing", seen, **measures)
+    seen += f"; none of the tokens beyond is in the prompts and answers of {len(cases)} cases"
+    return as_warning(found(CHECK, "rows_missing", seen, **measures))
+
+
+def _asked_and_answered(subject: Subject, case: Case) -> Iterator[tuple[str, str]]:
+    with suppress(FcbenchError):  # what is refused is never read
+        yield "prompt", subject.ask(case, subject.prompt)
+    (target,) = prompts.targets([case], subject.prompt, subject.style)
+    yield "answer", target.text
 
 
 def looks_untrained(subject: Subject) -> bool:
@@ -65,7 +91,8 @@ def _rows(model: Any) -> tuple[torch.Tensor | None, torch.Tensor | None]:
 def _odd_rows(subject: Subject, read: torch.Tensor) -> Iterator[Finding]:
     import torch
 
-    tokens = {t: i for t in needed_tokens(subject) if (i := subject.single_id(t)) is not None}
+    control = [*needed_tokens(subject), *tags(subject)]
+    tokens = {t: i for t in control if (i := subject.single_id(t)) is not None}
     tokens = {t: i for t, i in tokens.items() if i < len(read)}
     if not tokens:
         return

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fcbench.doctor._finding import FINE, found
-from fcbench.doctor._subject import quoted
+from fcbench.doctor._finding import FINE, NOT_APPLICABLE, as_warning, found
+from fcbench.doctor._subject import CHAT, quoted
+from fcbench.errors import FcbenchError
+from fcbench.prompts._case_text import openai_tools
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,21 +52,24 @@ def _missing(subject: Subject, ids: list[int], configured: str) -> Iterator[Find
 
 def bos(subject: Subject) -> Iterator[Finding]:
     """Yield how many beginnings of text a prompt gets."""
-    from fcbench.doctor._finding import NOT_APPLICABLE
-    from fcbench.prompts._case_text import openai_tools
-
     tokenizer, template = subject.tokenizer, subject.loaded.template
     if template is None or tokenizer.bos_token_id is None:
         what = "chat template" if template is None else "beginning-of-text token"
         yield found("bos", NOT_APPLICABLE, f"the tokenizer has no {what}")
         return
     case = subject.cases[0]
-    prompt = template(subject.wire.prepare_messages(case.messages), openai_tools(case))
+    try:
+        prompt = template(subject.wire.prepare_messages(case.messages), openai_tools(case))
+    except FcbenchError as error:
+        yield found("bos", NOT_APPLICABLE, error.message)
+        return
     mark = quoted(str(tokenizer.bos_token))
     written = _n_first(subject.encode(prompt), tokenizer.bos_token_id)
     added = _n_first(tokenizer.encode(prompt), tokenizer.bos_token_id) - written
     if written > 1:
-        yield found("bos", "two_bos_written", f"the rendered prompt begins with {written} {mark}")
+        seen = f"the rendered prompt begins with {written} {mark}"
+        doubled = found("bos", "two_bos_written", seen)
+        yield doubled if subject.prompt == CHAT else as_warning(doubled)
     elif written and added:
         seen = f"the template writes {mark}, and tokenizer(prompt) adds another"
         yield found("bos", "bos_added", seen, n_written=written, n_added=added)

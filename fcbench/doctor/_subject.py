@@ -6,25 +6,33 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fcbench import prompts
+from fcbench.suite import MAX_NEW_TOKENS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections import Counter
+    from collections.abc import Mapping, Sequence
     from types import ModuleType
 
     from fcbench.backends.transformers import Loaded
-    from fcbench.types import Case
+    from fcbench.types import Case, Json
 
 CHAT = "chat"
+MODES = (CHAT, "raw", "bare")
+"""The prompts that a model may know calls under."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """What a model was trained on: cases under a prompt mode, or whole texts written by hand."""
+    """What a model was trained on: cases under a prompt mode, or whole texts written by hand.
+
+    `rows` are the cases' rows as they stand in the file, by the cases' ids.
+    """
 
     source: str
     mode: str = CHAT
     cases: Sequence[Case] = ()
     texts: Sequence[str] = ()
+    rows: Mapping[str, dict[str, Json]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class Subject:
 
     `cases` are drawn from the suite and expect calls; `related` are others in which the words of
     a training text may be found. `misfit` says why the adapter could not be applied, if it could
-    not.
+    not. `max_new_tokens` is what an answer of the suite may take.
     """
 
     loaded: Loaded
@@ -43,11 +51,17 @@ class Subject:
     training: Training | None = None
     related: Sequence[Case] = ()
     misfit: str | None = None
+    max_new_tokens: int = MAX_NEW_TOKENS
     style: prompts.Style = field(init=False)
 
     def __post_init__(self) -> None:
         style = prompts.Style(self.format, self.loaded.template, self.loaded.bos)
         object.__setattr__(self, "style", style)
+
+    @property
+    def modes(self) -> list[str]:
+        """The prompt modes to look under, the one in use first."""
+        return list(dict.fromkeys([self.prompt, *MODES]))
 
     @property
     def tokenizer(self) -> Any:
@@ -99,3 +113,8 @@ def listed(items: Sequence[str], most: int = 4) -> str:
     """
     shown = ", ".join(items[:most])
     return shown if len(items) <= most else f"{shown} and {len(items) - most} more"
+
+
+def counted(kinds: Counter[str]) -> str:
+    """Return how many of each kind there are, the most first."""
+    return ", ".join(f"{kind} {n}" for kind, n in kinds.most_common())

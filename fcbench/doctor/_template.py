@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fcbench.doctor._finding import FINE, NOT_APPLICABLE, found
+from fcbench.doctor._finding import FINE, NOT_APPLICABLE, as_warning, found
 from fcbench.doctor._subject import CHAT, listed, quoted
+from fcbench.errors import FcbenchError
 from fcbench.formats import detect_format, parse
 from fcbench.prompts._case_text import one_answer, openai_tools
 from fcbench.text import shorten
@@ -26,12 +27,13 @@ SHOWN = 30
 def check(subject: Subject) -> Iterator[Finding]:
     """Yield what is wrong with the template, as seen on the drawn cases."""
     if subject.loaded.template is None:
-        yield found(CHECK, "no_template", "tokenizer.chat_template is empty")
+        absent = found(CHECK, "no_template", "tokenizer.chat_template is empty")
+        yield absent if subject.prompt == CHAT else as_warning(absent)
         return
     findings = [*_format(subject), *_tools(subject)]
     if not any(finding.kind == "template_refuses" for finding in findings):
         findings += _round_trips(subject)
-    yield from findings
+    yield from findings if subject.prompt == CHAT else map(as_warning, findings)
     if not findings:
         n = len(subject.cases)
         seen = f"it shows the tools, and the calls that it writes for {n} cases parse to themselves"
@@ -39,18 +41,24 @@ def check(subject: Subject) -> Iterator[Finding]:
 
 
 def trigger(subject: Subject) -> Iterator[Finding]:
-    """Yield whether the sentence that makes the model call is missing from the chat prompt."""
-    sentence = subject.wire.TRIGGER
+    """Yield whether the sentence that makes the model call is missing from the prompt in use."""
+    sentence, mode = subject.wire.TRIGGER, subject.prompt
     if not sentence:
         yield found("trigger", NOT_APPLICABLE, f"no sentence makes {subject.format} call functions")
         return
-    without = [c.id for c in subject.cases if sentence not in subject.ask(c, CHAT)]
+    try:
+        without = [c.id for c in subject.cases if sentence not in subject.ask(c, mode)]
+    except FcbenchError as error:
+        yield found("trigger", NOT_APPLICABLE, f"there is no {mode} prompt: {error.message}")
+        return
     n = len(subject.cases)
     if without:
-        seen = f"{len(without)} of {n} chat prompts lack it: {quoted(sentence)}"
-        yield found("trigger", "no_trigger", seen, n_without=len(without), n_cases=n)
+        seen = f"{len(without)} of {n} {mode} prompts lack it: {quoted(sentence)}"
+        finding = found("trigger", "no_trigger", seen, n_without=len(without), n_cases=n)
+        # A model may have been trained on prompts without it.
+        yield finding if mode == CHAT else as_warning(finding)
     else:
-        yield found("trigger", FINE, f"{n} of {n} chat prompts hold it")
+        yield found("trigger", FINE, f"{n} of {n} {mode} prompts hold it")
 
 
 def _format(subject: Subject) -> Iterator[Finding]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from fcbench.doctor._difference import drawn, first_difference, n_alike
-from fcbench.doctor._finding import FINE, found
-from fcbench.doctor._subject import CHAT, listed, quoted
+from fcbench.doctor._difference import Difference, drawn
+from fcbench.doctor._finding import FINE, by_share, found
+from fcbench.doctor._subject import listed, quoted
+from fcbench.errors import FcbenchError
 from fcbench.formats import parse
 from fcbench.prompts._case_text import last_user_text
-from fcbench.text import shorten
+from fcbench.text import n_alike, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
     from fcbench.types import Case
 
 CHECK = "training"
-MODES = (CHAT, "raw", "bare")
 N_COMPARED, SHOWN = 12, 66
+NO_MODE = "another layout"
+SPLIT = "\0"
 
 
 class Turn(NamedTuple):
@@ -31,15 +34,32 @@ class Turn(NamedTuple):
     answer: str
 
 
+class Likeness(NamedTuple):
+    """How far a training prompt agrees with those that a case would get, mode by mode."""
+
+    trained: list[int]
+    asked: list[int]
+    n_tokens: dict[str, int]
+    nearest: list[str]
+    case: Case | None
+    is_same: bool
+
+
 def check_texts(subject: Subject, texts: Sequence[str]) -> Iterator[Finding]:
     """Yield what whole training texts teach that the prompt in use and the grammar do not want."""
     opening = str(subject.wire.open_turn("assistant"))
+    if not opening:
+        seen = f"assumed, not compared: nothing opens a model's turn in {subject.format}"
+        yield found(CHECK, "not_compared", seen)
+        return
     turns = [_turn(text, opening) for text in texts]
     whole = [turn for turn in turns if turn is not None]
     findings = []
-    if len(whole) < len(turns):
-        seen = f"{len(turns) - len(whole)} of {len(turns)} texts lack {quoted(opening)}"
-        findings.append(found(CHECK, "text_without_turn", seen))
+    n_without = len(turns) - len(whole)
+    if n_without:
+        seen = f"{n_without} of {len(turns)} texts lack {quoted(opening)}"
+        finding = found(CHECK, "text_without_turn", seen, n_without=n_without)
+        findings.append(by_share(finding, n_without, len(turns)))
     findings += [*_prompts(subject, whole), *_answers(subject, whole), *_bos(subject, texts)]
     seen = f"{len(texts)} texts begin as {subject.prompt} prompts do, and hold valid calls"
     yield from findings or [found(CHECK, FINE, seen)]
@@ -51,46 +71,77 @@ def _turn(text: str, opening: str) -> Turn | None:
 
 
 def _prompts(subject: Subject, turns: Sequence[Turn]) -> Iterator[Finding]:
-    different, shown, nearest = 0, "", Counter[str]()
-    compared = turns[:N_COMPARED]
-    for turn in compared:
-        case = _case_of(subject, turn)
-        asked = {
-            mode: subject.encode(subject.ask(case or subject.cases[0], mode)) for mode in MODES
-        }
-        asked.setdefault(
-            subject.prompt, subject.encode(subject.ask(subject.cases[0], subject.prompt))
-        )
-        trained = _as_trained(subject, turn.prompt)
-        alike = {mode: n_alike(trained, ids) for mode, ids in asked.items()}
-        best = [mode for mode in alike if alike[mode] == max(alike.values())]
-        nearest[" or ".join(best)] += 1
-        difference = first_difference(trained, asked[subject.prompt])
-        # Beside a case of other words, texts of the right kind part too, but later.
-        if difference is None or (case is None and subject.prompt in best):
-            continue
-        different += 1
-        counts = ", ".join(f"{mode} for {n}" for mode, n in alike.items())
-        stand_in = "" if case is not None else ", beside a case of other words"
-        shown = shown or (
-            f"the first ({len(trained)} tokens) agrees with {counts} tokens{stand_in}:\n"
-            f"{drawn(subject, difference)}"
-        )
+    try:
+        compared = [_likeness(subject, turn) for turn in turns[:N_COMPARED]]
+    except FcbenchError as error:  # the model's template refuses the prompt in use
+        yield found(CHECK, "not_compared", f"assumed, not compared: {error.message}")
+        return
+    different = [one for one in compared if not one.is_same]
     if not different:
         return
+    first = different[0]
+    place = n_alike(first.trained, first.asked)
+    counts = ", ".join(f"{mode} for {n}" for mode, n in first.n_tokens.items())
+    stand_in = "" if first.case is not None else ", beside a case of other words"
+    nearest = Counter(" or ".join(one.nearest) or NO_MODE for one in different)
     mode = nearest.most_common(1)[0][0]
-    seen = f"{different} of {len(compared)} texts are no {subject.prompt} prompts; {shown}"
-    yield found(
+    finding = found(
         CHECK,
         "training_prompt_differs",
-        seen,
+        f"{len(different)} of {len(compared)} texts are no {subject.prompt} prompts; the first "
+        f"({len(first.trained)} tokens) agrees with {counts} tokens{stand_in}:\n"
+        f"{drawn(subject, Difference(place, first.trained, first.asked))}",
         means=f"it was trained on texts that are not the {subject.prompt} prompt"
         + (f" (nearest: {mode})" if mode != subject.prompt else ""),
         do="write the training texts with the chat template and tools, the way it is asked",
-        n_different=different,
+        n_different=len(different),
         n_compared=len(compared),
         trained=mode,
     )
+    yield by_share(finding, len(different), len(compared))
+
+
+def _likeness(subject: Subject, turn: Turn) -> Likeness:
+    """Return which mode's prompt a training prompt is, by the case of its words or another."""
+    case = _case_of(subject, turn)
+    texts = _asked(subject, case or subject.cases[0])
+    trained = _as_trained(subject, turn.prompt)
+    ids = {mode: subject.encode(text) for mode, text in texts.items()}
+    n_tokens = {mode: n_alike(trained, ids[mode]) for mode in ids}
+    # All texts have a beginning and the mark of a turn in common, which tells nothing.
+    best = max(n_tokens.values())
+    nearest = [m for m in n_tokens if n_tokens[m] == best >= n_opening(subject, texts[m])]
+    prompt = subject.prompt
+    # As near to two modes, it is of the one whose tools and trigger it has.
+    fitting = [mode for mode in nearest if tells_as_much(subject, turn.prompt, texts[mode])]
+    is_same = trained == ids[prompt] or fitting == [prompt]
+    return Likeness(trained, ids[prompt], n_tokens, nearest, case, is_same)
+
+
+def _asked(subject: Subject, case: Case) -> dict[str, str]:
+    """Return a case's prompts by mode; FcbenchError where the prompt in use is refused."""
+    texts = {subject.prompt: subject.ask(case, subject.prompt)}
+    for mode in subject.modes[1:]:
+        with suppress(FcbenchError):
+            texts[mode] = subject.ask(case, mode)
+    return texts
+
+
+def n_opening(subject: Subject, prompt: str) -> int:
+    """Return the tokens of a prompt up to the words of its first turn."""
+    bos, open_turn = subject.loaded.bos, subject.wire.open_turn
+    openings = (bos + open_turn(role) for role in ("developer", "system", "user"))
+    opening = next((text for text in openings if prompt.startswith(text)), bos)
+    return max(1, len(subject.encode(opening)))
+
+
+def tells_as_much(subject: Subject, trained: str, asked: str) -> bool:
+    """Whether a training prompt has what makes the model call, where the prompt in use has it.
+
+    The date, the tools and the words may be others.
+    """
+    marks = (subject.wire.TRIGGER, getattr(subject.wire.WIRE, "declaration", ""), '"parameters"')
+    return all(mark in trained for mark in marks if mark and mark in asked)
 
 
 def _as_trained(subject: Subject, prompt: str) -> list[int]:
@@ -100,10 +151,19 @@ def _as_trained(subject: Subject, prompt: str) -> list[int]:
 
 
 def _case_of(subject: Subject, turn: Turn) -> Case | None:
-    """Return the case whose user's words are in a prompt, the longest such words."""
-    held = [c for c in (*subject.cases, *subject.related) if last_user_text(c).strip()]
-    fitting = [c for c in held if last_user_text(c).strip() in turn.prompt]
-    return max(fitting, key=lambda c: len(last_user_text(c)), default=None)
+    """Return the case whose user's words are the last user turn of a prompt, or end it.
+
+    Words by hand stand below the tools in one turn.
+    """
+    opening, closing = subject.wire.render_turn("user", SPLIT).split(SPLIT)
+    said = turn.prompt.rpartition(opening)[2].partition(closing.strip() or closing)[0].strip()
+    words = {
+        text: case
+        for case in (*subject.cases, *subject.related)
+        if (text := last_user_text(case).strip())
+    }
+    fitting = [text for text in words if said == text or said.endswith("\n" + text)]
+    return words[max(fitting, key=len)] if fitting else None
 
 
 def _answers(subject: Subject, turns: Sequence[Turn]) -> Iterator[Finding]:
@@ -122,11 +182,13 @@ def _answers(subject: Subject, turns: Sequence[Turn]) -> Iterator[Finding]:
     if bare:
         seen = f"{len(bare)} of {n} model turns lack {quoted(wire.prefix)}:\n"
         seen += f"  {quoted(shorten(bare[0], SHOWN))}"
-        yield found(CHECK, "targets_without_prefix", seen, n_without=len(bare), n=n)
+        finding = found(CHECK, "targets_without_prefix", seen, n_without=len(bare), n=n)
+        yield by_share(finding, len(bare), n)
     if kinds:
-        counted = listed([f"{kind} {k}" for kind, k in kinds.most_common()])
-        seen = f"{kinds.total()} of {n} model turns: {counted}\n  {first}"
-        yield found(CHECK, "targets_malformed", seen, kinds=dict(kinds), n=n)
+        listed_kinds = listed([f"{kind} {k}" for kind, k in kinds.most_common()])
+        seen = f"{kinds.total()} of {n} model turns: {listed_kinds}\n  {first}"
+        finding = found(CHECK, "targets_malformed", seen, kinds=dict(kinds), n=n)
+        yield by_share(finding, kinds.total(), n)
     if unstopped:
         seen = f"{unstopped} of {n} model turns hold none of {listed(list(map(quoted, stops)))}"
         yield found(CHECK, "text_without_stop", seen, n_without=unstopped, n=n)

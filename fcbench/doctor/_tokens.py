@@ -17,30 +17,50 @@ CHECK = "tokens"
 
 
 def needed_tokens(subject: Subject) -> list[str]:
-    """Return the control tokens without which no prompt and no call is what the format means."""
+    """Return the control tokens without which no prompt and no call is what the format means.
+
+    Tags around JSON may be in pieces: many models were trained to write them so.
+    """
     module, wire = subject.wire, subject.wire.WIRE
     turns = "".join(module.open_turn(role) for role in ("user", "assistant"))
-    needed = [*wire.openers, *wire.stops, module.END_OF_CALLS, module.END_OF_WORDS]
+    openers = wire.openers if _writes_tokens(subject) else ()
+    stops = wire.stops if _writes_tokens(subject) else ()
+    needed = [*openers, *stops, module.END_OF_CALLS, module.END_OF_WORDS]
     needed += [token for token in wire.controls if token in turns]
     return [token for token in dict.fromkeys(needed) if token]
 
 
+def tags(subject: Subject) -> list[str]:
+    """Return the tokens around calls that a model may write in pieces."""
+    return [] if _writes_tokens(subject) else list(subject.wire.WIRE.openers)
+
+
+def _writes_tokens(subject: Subject) -> bool:
+    """Whether calls are made of control tokens inside too, as FunctionGemma's strings are."""
+    wire = subject.wire.WIRE
+    return wire.quote in wire.controls
+
+
 def check(subject: Subject) -> Iterator[Finding]:
     """Yield the control tokens that are split, unknown, or decode to something else."""
-    needed = needed_tokens(subject)
-    others = [t for t in subject.wire.WIRE.controls if t not in needed]
+    needed, loose = needed_tokens(subject), tags(subject)
+    others = [t for t in subject.wire.WIRE.controls if t not in (*needed, *loose)]
     if not needed:
         yield found(CHECK, NOT_APPLICABLE, f"{subject.format} has no control tokens")
         return
-    split = [f"{t} {why}" for t in needed if (why := _why_not_single(subject, t))]
-    absent = [f"{t} {why}" for t in others if (why := _why_not_single(subject, t))]
+    split, pieces, absent = (
+        [f"{t} {why}" for t in tokens if (why := _why_not_single(subject, t))]
+        for tokens in (needed, loose, others)
+    )
     if split:
         seen = f"{len(split)} of {len(needed)} control tokens: {listed(split)}"
         yield found(CHECK, "split_control", seen, n_split=len(split), n_needed=len(needed))
+    if pieces:
+        yield found(CHECK, "split_tags", f"written in pieces: {listed(pieces)}")
     if absent:
         yield found(CHECK, "absent_control", listed(absent))
-    if not split and not absent:
-        yield found(CHECK, FINE, _as_it_should_be(subject, [*needed, *others]))
+    if not split and not absent and not pieces:
+        yield found(CHECK, FINE, _as_it_should_be(subject, [*needed, *loose, *others]))
 
 
 def _as_it_should_be(subject: Subject, tokens: list[str]) -> str:

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import random
+import tomllib
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcbench import prompts
-from fcbench.doctor._difference import drawn, first_difference
-from fcbench.doctor._finding import FINE, NOT_APPLICABLE, found
-from fcbench.doctor._subject import CHAT, quoted
-from fcbench.doctor._texts import check_texts
-from fcbench.text import shorten
+from fcbench.doctor._difference import Difference, drawn, first_difference
+from fcbench.doctor._finding import FINE, NOT_APPLICABLE, by_share, found
+from fcbench.doctor._rendered import pair_of
+from fcbench.doctor._subject import CHAT, counted, quoted
+from fcbench.doctor._texts import check_texts, n_opening, tells_as_much
+from fcbench.errors import FcbenchError
+from fcbench.text import n_alike, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fcbench.doctor._finding import Finding
+    from fcbench.doctor._rendered import Pair
     from fcbench.doctor._subject import Subject, Training
+    from fcbench.types import Case, Json
 
 CHECK = "training"
 N_COMPARED, SHOWN = 12, 66
+OUR_CONFIG = "config.toml"  # fcbench.train._fine_tune.CONFIG, which imports torch
 
 
 def check(subject: Subject) -> Iterator[Finding]:
@@ -36,41 +43,125 @@ def check(subject: Subject) -> Iterator[Finding]:
         seen = (
             f"{n} cases under {training.mode}: the prompts in use, token for token, and valid calls"
         )
-        yield from findings or [found(CHECK, FINE, seen)]
+        yield from findings
+        if all(finding.kind == "targets_without_text" for finding in findings):
+            yield found(CHECK, FINE, seen)
 
 
 def _prompts(subject: Subject, training: Training) -> Iterator[Finding]:
     n = min(N_COMPARED, len(training.cases))
     some = random.Random(0).sample(list(training.cases), n)  # noqa: S311  a draw to repeat
-    pairs = [
-        (
-            c,
-            subject.encode(subject.ask(c, training.mode)),
-            subject.encode(subject.ask(c, subject.prompt)),
-        )
-        for c in some
-    ]
-    different = [(case, d) for case, a, b in pairs if (d := first_difference(a, b)) is not None]
-    if not different:
+    try:
+        if training.mode != subject.prompt:
+            yield from _modes(subject, training.mode, some)
+        else:
+            yield from _rows(subject, training, some)
+    except FcbenchError as error:
+        yield found(CHECK, "not_compared", f"assumed, not compared: {error.message}")
+
+
+def _modes(subject: Subject, mode: str, cases: Sequence[Case]) -> Iterator[Finding]:
+    """Yield where prompts under the mode of training differ from those under the mode in use."""
+    differences = []
+    for case in cases:
+        trained, asked = (subject.encode(subject.ask(case, m)) for m in (mode, subject.prompt))
+        if (difference := first_difference(trained, asked)) is not None:
+            differences.append((case, difference))
+    if not differences:
         return
-    case, first = different[0]
+    case, first = differences[0]
     seen = (
-        f"{len(different)} of {n} prompts: trained under {training.mode}, asked under "
-        f"{subject.prompt}; case {case.id} parts at token {first.place} "
-        f"of {len(first.trained)} and {len(first.asked)}:\n{drawn(subject, first)}"
+        f"{len(differences)} of {len(cases)} prompts: trained under {mode}, asked under "
+        f"{subject.prompt}; {_where(subject, case, first)}"
     )
     yield found(
         CHECK,
         "training_prompt_differs",
         seen,
-        means=f"it was trained under the {training.mode} prompt, and is asked under "
-        f"{subject.prompt}",
-        do=_advice(training.mode, subject.prompt),
-        n_different=len(different),
-        n_compared=n,
+        means=f"it was trained under the {mode} prompt, and is asked under {subject.prompt}",
+        do=_advice(mode, subject.prompt),
+        n_different=len(differences),
+        n_compared=len(cases),
         place=first.place,
-        trained=training.mode,
+        trained=mode,
     )
+
+
+def _where(subject: Subject, case: Case, difference: Difference) -> str:
+    return (
+        f"case {case.id} parts at token {difference.place} of {len(difference.trained)} and "
+        f"{len(difference.asked)}:\n{drawn(subject, difference)}"
+    )
+
+
+def _rows(subject: Subject, training: Training, cases: Sequence[Case]) -> Iterator[Finding]:
+    """Yield where the template makes something else of the rows than what the model is asked."""
+    if training.mode != CHAT or subject.loaded.template is None:
+        seen = f"assumed, not compared: {training.mode} prompts are made by whoever trains"
+        yield found(CHECK, "not_compared", seen)
+        return
+    if _is_our_trainer(subject):
+        seen = "assumed, not compared: python -m fcbench train made the prompts that are in use"
+        yield found(CHECK, "not_compared", seen)
+        return
+    compared = (pair_of(subject, case, training.rows.get(case.id)) for case in cases)
+    pairs = [pair for pair in compared if pair is not None]
+    if not pairs:
+        seen = "assumed, not compared: no row holds messages that the template renders"
+        yield found(CHECK, "not_compared", seen)
+        return
+    asked_else = [pair for pair in pairs if not pair.asks_the_same]
+    answered_else = [pair for pair in pairs if pair.asks_the_same and not pair.is_same]
+    if asked_else:
+        yield _rows_differ(subject, "training_prompt_differs", asked_else, len(pairs))
+    if answered_else:
+        yield _rows_differ(subject, "training_answer_differs", answered_else, len(pairs))
+
+
+def _is_our_trainer(subject: Subject) -> bool:
+    """Whether the adapter or the model lies in a folder that `python -m fcbench train` wrote."""
+    manifest = subject.loaded.manifest
+    adapter = manifest.get("adapter")
+    folder = Path(str(manifest["name"] if adapter is None else adapter["name"])).expanduser()
+    try:
+        config = tomllib.loads((folder / OUR_CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return config.get("format_style") == CHAT
+
+
+def _rows_differ(subject: Subject, kind: str, pairs: Sequence[Pair], n: int) -> Finding:
+    first = pairs[0]
+    asked = [*subject.encode(first.prompt), *subject.encode(first.answer)]
+    trained = subject.encode(first.trained)
+    place = n_alike(trained, asked)
+    difference = Difference(place, trained, asked)
+    seen = (
+        f"{len(pairs)} of {n} rows, as the chat template renders them whole, are not what is asked "
+        f"and answered; {_where(subject, first.case, difference)}"
+    )
+    words = {}
+    if kind == "training_prompt_differs":
+        words = {
+            "means": "a trainer that gives these rows to the chat template trains on other prompts "
+            "than are asked",
+            "do": "put into the rows what the prompt in use has (the developer message, say); "
+            "python -m fcbench train does so by itself",
+        }
+    measures: dict[str, Json] = {"n_different": len(pairs), "n_compared": n, "place": place}
+    finding = found(CHECK, kind, seen, **words, **measures, trained=CHAT)
+    n_other = sum(not _calls_for_calls(subject, pair) for pair in pairs)
+    return by_share(finding, n_other, n)
+
+
+def _calls_for_calls(subject: Subject, pair: Pair) -> bool:
+    """Whether training shows what makes a model call: the first turn, the trigger and the tools.
+
+    Tools of another shape, or a call's results, keep no model from calling.
+    """
+    n_same = n_alike(subject.encode(pair.trained), subject.encode(pair.prompt))
+    opens = n_same >= n_opening(subject, pair.prompt)
+    return opens and tells_as_much(subject, pair.trained, pair.prompt)
 
 
 def _advice(trained: str, asked: str) -> str:
@@ -82,15 +173,19 @@ def _advice(trained: str, asked: str) -> str:
 
 def _targets(subject: Subject, training: Training) -> Iterator[Finding]:
     targets = prompts.targets(training.cases, training.mode, subject.style)
-    faults = [target for target in targets if target.fault is not None]
-    if not faults:
+    faults = [target.fault for target in targets if target.fault is not None]
+    without = Counter(f.kind for f in faults if f.kind in prompts.WITHOUT_TEXT)
+    if without:
+        seen = f"{without.total()} of {len(targets)} cases: {counted(without)}"
+        yield found(CHECK, "targets_without_text", seen, kinds=dict(without), n=len(targets))
+    kinds = Counter(f.kind for f in faults if f.kind not in prompts.WITHOUT_TEXT)
+    if not kinds:
         return
-    kinds = Counter(t.fault.kind for t in faults if t.fault is not None)
-    counted = ", ".join(f"{kind} {n}" for kind, n in kinds.most_common())
-    seen = f"{len(faults)} of {len(targets)} targets: {counted}\n  {_example(faults[0])}"
-    yield found(
-        CHECK, "targets_malformed", seen, kinds=dict(kinds), n_faults=len(faults), n=len(targets)
-    )
+    first = next(t for t in targets if t.fault is not None and t.fault.kind in kinds)
+    n, n_faults = len(targets) - without.total(), kinds.total()
+    seen = f"{n_faults} of {n} targets: {counted(kinds)}\n  {_example(first)}"
+    finding = found(CHECK, "targets_malformed", seen, kinds=dict(kinds), n_faults=n_faults, n=n)
+    yield by_share(finding, n_faults, n)
 
 
 def _example(target: prompts.Target) -> str:

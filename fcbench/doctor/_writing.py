@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fcbench import prompts
-from fcbench.doctor._finding import FINE, NOT_APPLICABLE, found
+from fcbench.doctor._finding import FAILED, FINE, found
 from fcbench.doctor._subject import quoted
-from fcbench.formats import parse
+from fcbench.doctor._target import written
+from fcbench.formats import dialect_of, parse, until_stop
+from fcbench.prompts._case_text import one_answer
 from fcbench.text import shorten
 from fcbench.types import Decoding
 
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
     from fcbench.types import Parse, Sample
 
 CHECK = "writing"
-N_CASES, NEW_TOKENS = 4, 64
+N_CASES = 4
+LEAST, MARGIN = 64, 48
+"""Tokens that are written at least, and that an answer may take beyond the longest right one."""
+CUT = "truncated"
 SHOWN = 88
 
 
@@ -30,24 +35,31 @@ def check(subject: Subject) -> Iterator[Finding]:
     """Yield what is wrong with the turns that the model writes, stop tokens and all."""
     samples = _write(subject)
     answered = [sample for sample in samples if sample.error is None]
+    errors = [str(sample.error) for sample in samples if sample.error is not None]
+    if errors:
+        yield found(CHECK, FAILED, f"{len(errors)} of {len(samples)} turns: {errors[0]}")
     if not answered:
-        seen = samples[0].error if samples else "no case to answer"
-        yield found(CHECK, NOT_APPLICABLE, str(seen))
         return
-    parses = [
-        _parse(subject, s.text, cut=_first(s.text, subject.wire.STOP_TOKENS)) for s in answered
-    ]
-    seen = _described(subject, answered, parses)
-    n_calls = sum(p.outcome == "calls" for p in parses)
-    counts = dict(Counter(_outcome(p) for p in parses))
+    # The limit counts only where no stop token came before it.
+    parses = [parse(sample.text, subject.format, stop="limit") for sample in answered]
+    yield from _other_format(subject, answered, parses)
     yield from _cuts(subject, answered, parses)
-    if not n_calls:
-        yield found(CHECK, "writes_no_calls", seen, outcomes=counts, n=len(parses))
-    elif n_calls < len(parses):
-        yield found(CHECK, "writes_some_calls", seen, outcomes=counts, n=len(parses))
-    else:
-        yield found(CHECK, FINE, seen, outcomes=counts, n=len(parses))
+    yield _judged(_described(subject, answered, parses), parses)
     yield from _runs_on(subject, answered)
+
+
+def _judged(seen: str, parses: Sequence[Parse]) -> Finding:
+    """Return whether the turns are calls; one that the limit cut is neither right nor wrong."""
+    outcomes = [_outcome(parsed) for parsed in parses]
+    n_cut, n_calls = outcomes.count(CUT), outcomes.count("calls")
+    n = len(outcomes) - n_cut
+    if not n:
+        kind = "cut_by_limit"
+    elif not n_calls:
+        kind = "writes_no_calls"
+    else:
+        kind = FINE if n_calls == n else "writes_some_calls"
+    return found(CHECK, kind, seen, outcomes=dict(Counter(outcomes)), n=n, n_cut=n_cut)
 
 
 def _write(subject: Subject) -> Sequence[Sample]:
@@ -58,17 +70,15 @@ def _write(subject: Subject) -> Sequence[Sample]:
     unstopped = msgspec.structs.replace(subject.loaded, eos_ids=[])
     backend = TransformersBackend(unstopped, ModelOptions())
     asked = prompts.requests(subject.cases[:N_CASES], subject.prompt, subject.style)
-    return list(backend.answer(asked, Decoding(max_new_tokens=NEW_TOKENS, format=subject.format)))
+    decoding = Decoding(max_new_tokens=_limit(subject), format=subject.format)
+    return list(backend.answer(asked, decoding))
 
 
-def _first(text: str, stops: Sequence[str]) -> int | None:
-    """Return where the first of some stop tokens begins."""
-    return min((at for at in map(text.find, stops) if at >= 0), default=None)
-
-
-def _parse(subject: Subject, text: str, cut: int | None) -> Parse:
-    """Return what a turn is that ends at a place, or at the limit."""
-    return parse(text[:cut], subject.format, stop="limit" if cut is None else "token")
+def _limit(subject: Subject) -> int:
+    """Return the tokens that the longest right answer takes and some more, within the suite's."""
+    targets = (written(subject, one_answer(case)) for case in subject.cases[:N_CASES])
+    longest = max(len(subject.encode(text)) for text in targets)
+    return min(max(longest + MARGIN, LEAST), subject.max_new_tokens)
 
 
 def _outcome(parsed: Parse) -> str:
@@ -77,11 +87,33 @@ def _outcome(parsed: Parse) -> str:
 
 def _described(subject: Subject, samples: Sequence[Sample], parses: Sequence[Parse]) -> str:
     counts = Counter(_outcome(p) for p in parses).most_common()
-    stopped = sum(_first(s.text, subject.wire.STOP_TOKENS) is not None for s in samples)
+    stops = subject.wire.STOP_TOKENS
+    stopped = sum(until_stop(stops, s.text) != s.text for s in samples)
     outcomes = ", ".join(f"{name} {n}" for name, n in counts)
-    head = f"{len(samples)} turns of {NEW_TOKENS} tokens under {subject.prompt}: {outcomes}; "
+    head = f"{len(samples)} turns of {_limit(subject)} tokens under {subject.prompt}: {outcomes}; "
     shown = [f"  {quoted(shorten(sample.text, SHOWN))}" for sample in samples[:2]]
     return "\n".join([f"{head}{stopped} of them hold a stop token", *shown])
+
+
+def _other_format(
+    subject: Subject, samples: Sequence[Sample], parses: Sequence[Parse]
+) -> Iterator[Finding]:
+    """Yield a finding where more turns are calls in another format than in the one judged by."""
+    foreign = Counter(
+        str(dialect_of(until_stop(subject.wire.STOP_TOKENS, sample.text), subject.format))
+        for sample, parsed in zip(samples, parses, strict=True)
+        if _outcome(parsed) == "wrong_dialect"
+    )
+    if foreign.total() > sum(parsed.outcome == "calls" for parsed in parses):
+        (other, n), *_ = foreign.most_common()
+        yield found(
+            CHECK,
+            "other_format",
+            f"{n} of {len(parses)} turns are calls in {other}; they are judged as {subject.format}",
+            means=f"it writes calls in {other}, and is judged by another format",
+            do=f"--format {other}, or train it on calls in {subject.format}",
+            other=other,
+        )
 
 
 def _cuts(
@@ -92,15 +124,15 @@ def _cuts(
     own = [subject.token(i) for i in subject.loaded.eos_ids if i < n_tokens]
     shortened, first = 0, ""
     for sample, parsed in zip(samples, parses, strict=True):
-        at = _first(sample.text, own)
-        if parsed.outcome != "calls" or at is None:
+        head = until_stop(own, sample.text)
+        if parsed.outcome != "calls" or head == sample.text:
             continue
-        cut = _parse(subject, sample.text, at)
+        cut = parse(head, subject.format, stop="token")
         if cut.calls == parsed.calls:
             continue
         shortened += 1
-        stop = next(stop for stop in own if sample.text.startswith(stop, at))
-        first = first or f"{quoted(stop)} at character {at} leaves {_outcome(cut)}"
+        stop = next(stop for stop in own if sample.text.startswith(stop, len(head)))
+        first = first or f"{quoted(stop)} at character {len(head)} leaves {_outcome(cut)}"
     if shortened:
         n = sum(parsed.outcome == "calls" for parsed in parses)
         yield found(CHECK, "stop_cuts_writing", f"{shortened} of {n} turns of calls; {first}")
@@ -115,7 +147,7 @@ def _runs_on(subject: Subject, samples: Sequence[Sample]) -> Iterator[Finding]:
     for sample in samples:
         head, ended, tail = sample.text.rpartition(end)
         is_call = parse(head + ended, subject.format, stop="token").outcome == "calls"
-        if is_call and tail and _first(sample.text, stops) is None:
+        if is_call and tail and until_stop(stops, sample.text) == sample.text:
             after.append(tail)
     if after:
         seen = (

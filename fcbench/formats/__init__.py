@@ -151,6 +151,29 @@ def detect_format(chat_template: str) -> str | None:
     return next(found, None)
 
 
+CHATML = "<|im_start|>"
+
+
+def guess_format(chat_template: str) -> str | None:
+    """Return the format that a chat template's model is to write calls in.
+
+    Where the template writes none, its turns tell: those of ChatML are Hermes' too.
+
+    >>> guess_format("{{ '<|im_start|>' + message['role'] }}")
+    'hermes'
+    """
+    return detect_format(chat_template) or ("hermes" if CHATML in chat_template else None)
+
+
+def dialect_of(turn: str, own: str) -> str | None:
+    """Return another format than a turn's own in which it is valid as a whole, if there is one.
+
+    >>> dialect_of('{"name": "f", "arguments": {}}', own="functiongemma")
+    'json'
+    """
+    return _dialect(turn, name_of(own))
+
+
 def _is_valid(text: str, format: str) -> bool:
     other = format_of(format)
     return isinstance(other.read(until_stop(other.wire.stops, text)), list)

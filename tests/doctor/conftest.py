@@ -44,6 +44,6 @@ def examined(suite):
     from fcbench.doctor import Options, examine
 
     def run(model, **options):
-        return examine(model, Options(suite=suite, **{"n_cases": 4, "dtype": "float32", **options}))
+        return examine(model, Options(suite=suite, **{"n_cases": 8, "dtype": "float32", **options}))
 
     return run

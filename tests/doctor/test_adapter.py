@@ -90,3 +90,19 @@ def share_rows(source, folder):
         model.get_input_embeddings().weight[3:12] = model.get_input_embeddings().weight[3]
     model.save_pretrained(folder)
     return folder
+
+
+def test_a_difference_that_is_no_number_is_not_called_zero(knowing, examined):
+    from tests import tiny
+
+    broken = tiny.changed(knowing)
+    broken.manifest["adapter"] = {
+        "name": "lora",
+        "max_logit_difference": float("nan"),
+        "active": False,
+    }
+    report = examined(broken)
+    (found,) = [f for f in report.findings if f.check == "adapter"]
+    assert (found.severity, found.kind) == ("not applicable", "not_applicable")
+    assert "not finite, see numbers" in found.seen
+    assert "adapter_inactive" not in {cause.kind for cause in report.causes}

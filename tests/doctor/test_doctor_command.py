@@ -14,7 +14,7 @@ def doctor(capsys, suite):
     """Return a function that runs the command: (exit code, stdout, stderr)."""
 
     def run(*arguments):
-        options = ("--suite", str(suite), "--cases", "4", "--dtype", "float32")
+        options = ("--suite", str(suite), "--cases", "8", "--dtype", "float32")
         code = main(["doctor", *options, *map(str, arguments)])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
@@ -45,7 +45,7 @@ def test_json_holds_every_finding_with_its_numbers(doctor, folder):
     assert report["causes"][0]["kind"] == "prompt_mismatch"
     (knowledge,) = [f for f in report["findings"] if f["check"] == "knowledge"]
     assert set(knowledge["measures"]["parts"]) == {"chat", "raw", "bare"}
-    assert knowledge["measures"]["parts"]["chat"]["prefix"]["n"] == 4
+    assert knowledge["measures"]["parts"]["chat"]["prefix"]["n"] == 8
 
 
 @pytest.mark.parametrize(
@@ -82,11 +82,19 @@ def test_nothing_that_a_model_or_suite_says_moves_the_cursor(doctor, folder, tmp
     assert "evil\\x1b" in out
 
 
+def test_a_line_that_is_too_wide_says_that_it_is_cut():
+    from fcbench.cli.doctor import _wrapped
+
+    assert max(map(len, _wrapped("/a/long/path" * 20 + ", float32", "", 0))) <= 100
+    first, second = _wrapped("seen:\n  " + "x" * 200, "", 0)
+    assert (first, len(second), second[-2:]) == ("seen:", 100, "x…")
+
+
 @pytest.mark.model
 def test_the_base_model_never_learned_calls():
     from fcbench.doctor import Options, examine
 
-    report = examine("gemma3-270m", Options(n_cases=4))
+    report = examine("gemma3-270m", Options(n_cases=8))
     (cause,) = report.causes
     assert cause.kind == "never_learned"
     assert any("nearly equal to another token's" in seen for seen in cause.evidence)

@@ -4,9 +4,10 @@ import pytest
 
 from fcbench.backends.transformers import wrap
 from fcbench.doctor._finding import KINDS, found
-from fcbench.doctor._knowledge import Span, judged, target_of
+from fcbench.doctor._knowledge import judged
 from fcbench.doctor._subject import Subject
-from fcbench.doctor._verdict import EVIDENCE, IRRELEVANT, ORDER, doubts, verdict
+from fcbench.doctor._target import OPENING, Span, target_of
+from fcbench.doctor._verdict import EVIDENCE, IRRELEVANT, ORDER, doubts, settled, verdict
 from fcbench.types import Call, Sample
 from tests import tiny
 
@@ -34,7 +35,7 @@ def test_a_model_that_knows_calls_under_chat_alone_is_told_from_one_that_knows_n
 def test_what_is_written_is_evidence_of_a_cause_and_none_itself(knowing, examined):
     report = examined(knowing, prompt="raw")
     assert [cause.kind for cause in report.causes] == ["prompt_mismatch"]
-    assert "abstained 4" in report.causes[0].evidence[1]
+    assert "abstained 4" in report.causes[0].evidence[-1]
 
 
 def test_probabilities_are_those_of_a_plain_pass_over_the_whole_text(knowing, examined):
@@ -109,10 +110,32 @@ def measures(**modes):
         ({"chat": (0.0, 0.0), "raw": (0.9, 0.01)}, ("skips_prefix", "raw")),
         ({"chat": (0.01, 0.9), "raw": (0.0, 0.0)}, ("begins_no_call", "chat")),
         ({"chat": (0.6, 0.6), "raw": (0.0, 0.0)}, ("learned_weakly", "chat")),
+        ({"chat": (0.7, 0.7), "raw": (0.72, 0.72)}, ("learned_weakly", "chat")),
+        ({"chat": (0.49, 1.0), "raw": (0.99, 1.0)}, ("prompt_mismatch", "raw")),
     ],
 )
 def test_rules_of_knowledge(modes, judgement):
     assert judged(measures(**modes), "chat") == judgement
+
+
+def test_few_cases_are_a_doubt_and_no_cause(knowing, examined):
+    report = examined(knowing, prompt="raw", n_cases=7)
+    assert (knowledge(report).kind, knowledge(report).severity) == ("prompt_mismatch", "warning")
+    assert "n = 7" in knowledge(report).seen
+    assert [cause.kind for cause in report.causes] == ["writes_no_calls"]
+
+
+def test_whoever_writes_calls_knows_them():
+    weak, writes = found("knowledge", "never_learned", "…"), found("writing", "fine", "calls 4")
+    assert [f.severity for f in settled([weak, writes])] == ["warning", "fine"]
+    silent = found("writing", "writes_no_calls", "abstained 4")
+    assert [f.severity for f in settled([weak, silent])] == ["fault", "fault"]
+
+
+def test_one_cause_that_two_checks_saw_is_told_once():
+    findings = [found("template", "other_format", "a"), found("writing", "other_format", "b")]
+    (cause,) = verdict([*findings, found("tokens", "split_control", "c")])
+    assert cause.evidence == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +150,8 @@ def test_rules_of_knowledge(modes, judgement):
 def test_a_call_has_the_parts_of_its_format(knowing, format, parts):
     subject = Subject(knowing, format, "chat", [])
     text, spans = target_of(subject, [Call("f", {"a": "f"})])
-    assert [text[span.start : span.end] for span in spans] == parts
+    shown = [text[s.start : s.end] for s in spans if s.part != OPENING]
+    assert list(dict.fromkeys(shown)) == parts
     assert spans[0] == Span(spans[0].part, 0, len(parts[0]))
 
 
@@ -189,4 +213,4 @@ def test_a_sample_that_failed_is_no_turn(knowing, examined, monkeypatch):
     failed = [Sample("c", error="out of memory")]
     monkeypatch.setattr("fcbench.doctor._writing._write", lambda subject: failed)
     (writing,) = [f for f in examined(knowing).findings if f.check == "writing"]
-    assert (writing.severity, writing.seen) == ("not applicable", "out of memory")
+    assert (writing.severity, writing.seen) == ("failed", "1 of 1 turns: out of memory")

@@ -1,9 +1,13 @@
 """Each check names what was broken in a model, first of all causes, and only there."""
 
+import shutil
+
 import msgspec
 import pytest
+from transformers import AutoTokenizer
 
 from fcbench.doctor import CHECKS, KINDS
+from fcbench.errors import ModelError
 from tests import tiny
 
 ids = tiny.SPECIAL.index
@@ -125,6 +129,41 @@ def test_too_few_rows_are_named_and_stop_no_other_check(knowing, examined):
     assert {f.check for f in report.findings} == set(CHECKS)
 
 
+def with_more_tokens(loaded):
+    """Return a model whose tokenizer has tokens beyond the embedding."""
+    larger = tiny.changed(loaded)
+    larger.tokenizer.add_tokens(["<unused_one>", "<unused_two>"])
+    return larger
+
+
+def test_tokens_without_a_row_that_nobody_writes_are_a_doubt(knowing, examined):
+    report = examined(with_more_tokens(knowing))
+    assert report.causes == []
+    doubt = finding(report, "rows_missing")
+    assert doubt.severity == "warning"
+    assert "none of the tokens beyond is in the prompts and answers of" in doubt.seen
+
+
+def test_a_token_without_a_row_that_a_prompt_holds_is_named(knowing, examined):
+    larger = with_more_tokens(knowing)
+    larger.tokenizer.chat_template = tiny.template().replace(
+        "<start_of_turn>developer\\n", "<start_of_turn>developer\\n<unused_two>"
+    )
+    report = examined(larger)
+    assert first_cause(report) == "rows_missing"
+    assert "holds `<unused_two>`" in report.causes[0].evidence[0]
+
+
+@pytest.mark.xfail(raises=ModelError, strict=False, reason="load() refuses such models itself")
+def test_tokens_without_a_row_are_told_of_a_model_by_its_folder_too(folder, examined, tmp_path):
+    copied = tmp_path / "model"
+    shutil.copytree(folder, copied, ignore=shutil.ignore_patterns("untrained"))
+    tokenizer = AutoTokenizer.from_pretrained(copied)
+    tokenizer.add_tokens(["<unused_one>"])
+    tokenizer.save_pretrained(copied)
+    assert finding(examined(str(copied)), "rows_missing").severity == "warning"
+
+
 def cut_output(model):
     import torch
 
@@ -157,7 +196,7 @@ def test_logits_that_overflow_are_named_and_measured_no_further(knowing, examine
     report = examined(tiny.changed(knowing, model=overflow))
     assert first_cause(report) == "logits_not_finite"
     (knowledge,) = [f for f in report.findings if f.check == "knowledge"]
-    assert (knowledge.severity, "not finite" in knowledge.seen) == ("not applicable", True)
+    assert (knowledge.severity, "not finite" in knowledge.seen) == ("failed", True)
 
 
 # The template
@@ -199,7 +238,7 @@ def edited(*pairs):
         (
             edited(("<start_of_turn>developer\\n' ~ developer", "<start_of_turn>developer\\n'")),
             "no_trigger",
-            "4 of 4 chat prompts lack it",
+            "8 of 8 chat prompts lack it",
         ),
         (
             edited(("{{ bos_token }}", "{{ bos_token ~ bos_token }}")),
@@ -293,7 +332,7 @@ def test_a_model_that_raises_stops_no_other_check(knowing, examined, monkeypatch
     assert {f.check for f in report.findings} == set(CHECKS)
     failed = {f.check for f in report.findings if "ZeroDivisionError" in f.seen}
     assert {"numbers", "knowledge"} <= failed
-    assert all(f.severity == "not applicable" for f in report.findings if f.check in failed)
+    assert all(f.severity == "failed" for f in report.findings if f.check in failed)
 
 
 def test_every_kind_says_what_it_means_and_what_to_do():
