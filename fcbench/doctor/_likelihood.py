@@ -6,7 +6,6 @@ from collections import Counter
 from statistics import fmean, median
 from typing import TYPE_CHECKING, NamedTuple
 
-from fcbench.doctor._forward import logits_at
 from fcbench.errors import ModelError
 
 if TYPE_CHECKING:
@@ -82,7 +81,9 @@ def _right(
     import torch
 
     first = len(asked) - 1  # the place whose logits are of the target's first token
-    logits = logits_at(subject.loaded, [*asked, *target], [first + i for i in wanted])
+    from fcbench.backends.transformers import logits_at
+
+    logits = logits_at(subject.loaded.model, [*asked, *target], [first + i for i in wanted])
     if not bool(logits.isfinite().all()):
         raise ModelError(f"the logits after a {len(asked)}-token prompt are not finite")
     chosen = torch.tensor([target[i] for i in wanted], device=logits.device)[:, None]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fcbench.doctor._finding import FINE, found
-from fcbench.doctor._forward import logits_at
 from fcbench.doctor._subject import listed
 from fcbench.errors import FcbenchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import torch
 
     from fcbench.doctor._finding import Finding
     from fcbench.doctor._subject import Subject
@@ -34,7 +35,7 @@ def check(subject: Subject) -> Iterator[Finding]:
     overflowed = [
         name
         for name, text in texts.items()
-        if not bool(logits_at(subject.loaded, subject.encode(text)).isfinite().all())
+        if not bool(_last_logits(subject, text).isfinite().all())
     ]
     if overflowed:
         after = f"the {mode} prompts of {listed(overflowed)}" if mode else overflowed[0]
@@ -53,3 +54,11 @@ def _texts(subject: Subject) -> tuple[str, dict[str, str]]:
         except FcbenchError:
             continue
     return "", {"a short text": SHORT_TEXT}
+
+
+def _last_logits(subject: Subject, text: str) -> torch.Tensor:
+    """Return the logits (1, V) after a text."""
+    from fcbench.backends.transformers import logits_at
+
+    ids = subject.encode(text)
+    return logits_at(subject.loaded.model, ids, [len(ids) - 1])

@@ -124,7 +124,7 @@ class Gauge:
     def _logits(self, ids: tuple[int, ...]) -> Any:
         """Return the logits (V,) float32 of what comes next."""
         if ids not in self._known:
-            from fcbench.backends.transformers._logits import logits_at
+            from fcbench.backends.transformers import logits_at
 
             self._known[ids] = logits_at(self._loaded.model, ids, [len(ids) - 1])[0]
         return self._known[ids]

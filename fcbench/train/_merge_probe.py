@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fcbench import prompts
 from fcbench.errors import UsageError
-from fcbench.formats import detect_format
+from fcbench.formats import guess_format
 from fcbench.types import Record
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 N_CASES = 8
 SHORT_TEXT = "The quick brown fox"
-CHATML = "<|im_start|>"
 
 
 class Probe(Record, frozen=True):
@@ -45,20 +44,14 @@ class Difference(Record, frozen=True):
         return self.n_same_choice == self.n_positions
 
 
-def wire_format(chat_template: str | None) -> str | None:
-    """Return the format a chat template writes calls in; hermes for ChatML turns without calls."""
-    if chat_template is None:
-        return None
-    return detect_format(chat_template) or ("hermes" if CHATML in chat_template else None)
-
-
 def make_probes(loaded: Loaded, cases: Sequence[Case]) -> list[Probe]:
     """Return a short text, all of it, and cases with their right answers.
 
     Of a case the positions that write the answer are looked at: a prompt's own are no choices of
     the model's. What is longer than the model's context loses its beginning.
     """
-    format = wire_format(loaded.tokenizer.chat_template) or "functiongemma"
+    template = loaded.tokenizer.chat_template
+    format = (template and guess_format(template)) or "functiongemma"
     style = prompts.Style(format, loaded.template, loaded.bos)
     try:
         asked = prompts.requests(cases, "chat", style)
@@ -80,7 +73,7 @@ def make_probes(loaded: Loaded, cases: Sequence[Case]) -> list[Probe]:
 
 def logits_of(model: Any, probes: Sequence[Probe]) -> list[Any]:
     """Return one tensor (n_positions, V) float32 a probe, which holds no other positions."""
-    from fcbench.backends.transformers._logits import logits_at
+    from fcbench.backends.transformers import logits_at
 
     return [
         logits_at(model, probe.ids, range(len(probe.ids) - probe.n_positions, len(probe.ids)))

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast, get_args
 
 from fcbench.errors import FcbenchError, ModelError, UsageError, nearest
-from fcbench.formats import module_of
+from fcbench.formats import guess_format, module_of
 from fcbench.train import _export_check, _export_convert, _export_gguf, _ollama
-from fcbench.train._merge_probe import wire_format
 from fcbench.train.merge import MergeReport, merge
 from fcbench.types import Record
 
@@ -136,7 +135,7 @@ def _write(folder: Path, destination: Path, type: GgufType, format: str | None) 
     with _partial(destination) as partial:
         _export_convert.convert(folder, partial, type, destination.stem)
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        format = format or wire_format(tokenizer.chat_template)
+        format = format or guess_format(tokenizer.chat_template or "")
         wire = module_of(format) if format else None
         want = _export_gguf.wanted(
             folder,

@@ -20,7 +20,7 @@ import msgspec
 
 from fcbench.backends import ModelOptions
 from fcbench.errors import ModelError, UsageError, nearest
-from fcbench.formats import module_of
+from fcbench.formats import guess_format, module_of
 from fcbench.suite import load_suite
 from fcbench.train._merge_probe import (
     N_CASES,
@@ -29,7 +29,6 @@ from fcbench.train._merge_probe import (
     difference,
     logits_of,
     make_probes,
-    wire_format,
 )
 from fcbench.types import Record
 
@@ -280,7 +279,7 @@ def _write(model: Any, loaded: Loaded, folder: Path, dtype: str) -> list[int]:
 
     from fcbench.backends.transformers import stop_ids
 
-    format = wire_format(loaded.tokenizer.chat_template)
+    format = guess_format(loaded.tokenizer.chat_template or "")
     stops = stop_ids(loaded, module_of(format).STOP_TOKENS if format else ())
     model = model.to(getattr(torch, dtype))
     model.config.dtype = getattr(torch, dtype)

@@ -27,6 +27,7 @@ try:
         locate,
         wrap,
     )
+    from fcbench.backends.transformers._logits import logits_at
     from fcbench.backends.transformers._memory import free_bytes, n_sequences
     from fcbench.backends.transformers._read import LAYERS, reader_for
 except ImportError as error:
@@ -52,6 +53,7 @@ __all__ = [
     "dtype_of",
     "load",
     "locate",
+    "logits_at",
     "open_model",
     "stop_ids",
     "wrap",
