@@ -80,9 +80,9 @@ def _right(
     """Return how some of a target's tokens, by their places in it, were expected."""
     import torch
 
-    first = len(asked) - 1  # the place whose logits are of the target's first token
     from fcbench.backends.transformers import logits_at
 
+    first = len(asked) - 1  # the place whose logits are of the target's first token
     logits = logits_at(subject.loaded.model, [*asked, *target], [first + i for i in wanted])
     if not bool(logits.isfinite().all()):
         raise ModelError(f"the logits after a {len(asked)}-token prompt are not finite")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from fcbench.types import Run
 
 PAGE = ROOT / "README.md"
+TEMPLATE = Path(__file__).with_name("page.md")
 NAMES = {
     "chat": "(a) trained on chat",
     "raw": "(b) trained on raw text",
@@ -47,7 +50,8 @@ NAMES = {
 
 
 def write() -> None:
-    """Put the tables of what is stored between the page's markers."""
+    """Write the page: its words, and the tables of what is stored between their markers."""
+    shutil.copyfile(TEMPLATE, PAGE)
     for name, text in tables().items():
         insert(PAGE, name, text)
 
