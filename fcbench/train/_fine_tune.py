@@ -77,7 +77,9 @@ def fine_tune(config: Config, *, resume: bool = False, progress: bool = False) -
 def _check_folder(config: Config, out: Path, *, resume: bool) -> None:
     """Raise RunError unless the folder is new, or holds this very run and it is to go on."""
     if not (out / CONFIG).is_file():
-        if out.is_dir() and any(out.iterdir()):
+        # What _begin writes before it is no run yet.
+        begun = {DATA, f"{DATA}.partial", f"{CONFIG}.partial"}
+        if out.is_dir() and {path.name for path in out.iterdir()} - begun:
             raise RunError(f"{out}: is not empty, and holds no training run", hint="another --out")
         return
     if not resume:
