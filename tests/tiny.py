@@ -53,10 +53,26 @@ def write_suite(folder: Path) -> Path:
 
 def write_model(folder: Path) -> Path:
     """Write the trained model; returns its folder."""
-    import torch
-    from transformers import Gemma3ForCausalLM, Gemma3TextConfig, GenerationConfig
+    from transformers import GenerationConfig
 
     tokenizer = write_tokenizer(folder)
+    model = new_model(
+        tokenizer, bos_token_id=SPECIAL.index("<bos>"), eos_token_id=SPECIAL.index("<eos>")
+    )
+    stops = ("<eos>", "<end_of_turn>", "<start_function_response>")
+    model.generation_config = GenerationConfig(eos_token_id=[SPECIAL.index(s) for s in stops])
+    model.save_pretrained(folder / "untrained")
+    tokenizer.save_pretrained(folder / "untrained")
+    train(wrap(model, tokenizer, {"name": "tiny"}), lessons(), steps=80)
+    model.save_pretrained(folder)
+    return folder
+
+
+def new_model(tokenizer: Any, **special: int) -> Any:
+    """Return a model of random weights for a tokenizer; `special` are ids of its tokens."""
+    import torch
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
     torch.manual_seed(0)
     config = Gemma3TextConfig(
         vocab_size=len(tokenizer),
@@ -69,18 +85,10 @@ def write_model(folder: Path) -> Path:
         layer_types=["full_attention"] * 2,
         max_position_embeddings=1024,
         initializer_range=0.1,
-        bos_token_id=SPECIAL.index("<bos>"),
-        eos_token_id=SPECIAL.index("<eos>"),
         pad_token_id=0,
+        **special,
     )
-    model = Gemma3ForCausalLM(config)
-    stops = ("<eos>", "<end_of_turn>", "<start_function_response>")
-    model.generation_config = GenerationConfig(eos_token_id=[SPECIAL.index(s) for s in stops])
-    model.save_pretrained(folder / "untrained")
-    tokenizer.save_pretrained(folder / "untrained")
-    train(wrap(model, tokenizer, {"name": "tiny"}), lessons(), steps=80)
-    model.save_pretrained(folder)
-    return folder
+    return Gemma3ForCausalLM(config)
 
 
 def lessons(answer: Any = None) -> list[tuple[str, str]]:
@@ -121,26 +129,10 @@ def hermes_lessons(answer: Any = None) -> list[tuple[str, str]]:
 
 def hermes(answer: Any = None) -> Loaded:
     """Return a model that calls in the Hermes format, whose tokenizer has no token for the tags."""
-    import torch
-    from transformers import Gemma3ForCausalLM, Gemma3TextConfig, GenerationConfig
+    from transformers import GenerationConfig
 
     tokenizer = hermes_tokenizer()
-    torch.manual_seed(0)
-    config = Gemma3TextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=32,
-        layer_types=["full_attention"] * 2,
-        max_position_embeddings=1024,
-        initializer_range=0.1,
-        eos_token_id=CHATML.index("<|im_end|>"),
-        pad_token_id=0,
-    )
-    model = Gemma3ForCausalLM(config)
+    model = new_model(tokenizer, eos_token_id=CHATML.index("<|im_end|>"))
     model.generation_config = GenerationConfig(eos_token_id=CHATML.index("<|im_end|>"))
     loaded = wrap(model, tokenizer, {"name": "tiny-hermes", "dtype": "float32"})
     train(loaded, hermes_lessons(answer), steps=80)

@@ -12,6 +12,7 @@ import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from fcbench.backends.transformers import LAYERS
+from fcbench.backends.transformers._attention import key_columns, scores_of
 
 NAME = "fcbench_training"
 _HIDDEN = -1e30
@@ -32,7 +33,7 @@ class _Attention(torch.autograd.Function):
     ) -> torch.Tensor:
         # Query heads that share keys stand below each other: (B, Hkv, G * M, D).
         grouped = torch.unflatten(query, 1, (key.shape[1], -1)).flatten(2, 3)
-        scores = _products(grouped, key.transpose(-1, -2)).mul_(scale)
+        scores = scores_of(grouped, key_columns(key), scale)
         torch.unflatten(scores, 2, (-1, query.shape[2])).add_(mask)
         weights = torch.softmax(scores, -1).to(value.dtype)
         seen = weights @ value
@@ -46,7 +47,7 @@ class _Attention(torch.autograd.Function):
         gradient = gradients[0].reshape(seen.shape)
         # The softmax's gradient: each weight times how far its product is above the average.
         average = (gradient.float() * seen.float()).sum(-1, keepdim=True)
-        of_scores = _products(gradient, value.transpose(-1, -2)).sub_(average)
+        of_scores = scores_of(gradient, key_columns(value), 1.0).sub_(average)
         of_scores = of_scores.mul_(weights).mul_(ctx.scale).to(key.dtype)
         return (
             (of_scores @ key).view(ctx.shape),
@@ -55,19 +56,6 @@ class _Attention(torch.autograd.Function):
             None,
             None,
         )
-
-
-def _products(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Return left @ right in float32, whose sums are not rounded to bfloat16."""
-    if left.dtype != torch.bfloat16:
-        return left @ right
-    setting: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # made at run time
-    before = setting.fp32_precision
-    setting.fp32_precision = "bf16"  # leave to round what is multiplied, which is rounded already
-    try:
-        return left.float() @ right.float()
-    finally:
-        setting.fp32_precision = before
 
 
 def _attend(

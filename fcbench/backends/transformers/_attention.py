@@ -44,7 +44,7 @@ def plain_attention(
     scale: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the same by products, on any device."""
-    scores = _scores(query, _columns(key), scale)
+    scores = scores_of(query, key_columns(key), scale)
     weights, sums = _weights(scores.add_(mask))
     return weights.to(value.dtype) @ value, sums
 
@@ -73,10 +73,10 @@ def wide_attention(
     rows_each = max(1, most // (heads_each * n_grouped * n_keys))
     for head in range(0, n_heads, heads_each):
         heads = slice(head, head + heads_each)
-        columns, seen_values = _columns(key[heads]), value[heads]
+        columns, seen_values = key_columns(key[heads]), value[heads]
         for row in range(0, n_queries, rows_each):
             rows = slice(row, row + rows_each)
-            scores = _scores(query[heads, rows].flatten(1, 2), columns, scale)
+            scores = scores_of(query[heads, rows].flatten(1, 2), columns, scale)
             scores = torch.unflatten(scores, 1, (-1, n_grouped))
             if mask is not None:
                 scores[..., n_keys - mask.shape[-1] :].add_(mask[rows, None])
@@ -93,12 +93,12 @@ def _weights(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return weights, scores.amax(-1).sub_(weights.amax(-1).log_())
 
 
-def _columns(key: torch.Tensor) -> torch.Tensor:
-    """Return the keys (…, D, T) as _scores takes them."""
+def key_columns(key: torch.Tensor) -> torch.Tensor:
+    """Return the keys (…, D, T) as scores_of takes them."""
     return (key.float() if key.device.type == "cpu" else key).transpose(-1, -2)
 
 
-def _scores(query: torch.Tensor, columns: torch.Tensor, scale: float) -> torch.Tensor:
+def scores_of(query: torch.Tensor, columns: torch.Tensor, scale: float) -> torch.Tensor:
     """Return query @ columns * scale (…, M, T) in float32."""
     if query.device.type != "cpu":
         # Scaled before, because products in float16 overflow.
