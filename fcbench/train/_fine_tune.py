@@ -17,7 +17,7 @@ from fcbench.train._card import card
 from fcbench.train._config import as_toml, check_config, read_config
 from fcbench.train._curves import Curves
 from fcbench.train._examples import IGNORED
-from fcbench.train._job import CHECKPOINTS, check_data, data_sha256, job_of, trainer_of
+from fcbench.train._job import CHECKPOINTS, checked_cases, data_sha256, job_of, trainer_of
 
 if TYPE_CHECKING:
     from fcbench.train._config import Config
@@ -54,8 +54,7 @@ def fine_tune(config: Config, *, resume: bool = False, progress: bool = False) -
     refuse_several_processes()
     out = Path(config.out)
     _check_folder(config, out, resume=resume)
-    check_data(config)
-    job = job_of(config)
+    job = job_of(config, checked_cases(config))
     trainer = trainer_of(job, progress=progress)
     checkpoint = _last_checkpoint(out / CHECKPOINTS)
     _begin(job, out)

@@ -50,15 +50,17 @@ class Job(NamedTuple):
     stop_ids: list[int]
 
 
-def check_data(config: Config) -> None:
-    """Raise what is wrong with the data and the suite, as far as is known without the model."""
+def checked_cases(config: Config) -> list[Case]:
+    """Return the cases to train on; raises what is known to be wrong without the model."""
     if config.eval_suite is not None:
         load_suite(config.eval_suite)
+    cases = _cases(config)
     if config.format != "auto":
-        valid_targets(config, _cases(config), Style(config.format))
+        valid_targets(config, cases, Style(config.format))
+    return cases
 
 
-def job_of(config: Config) -> Job:
+def job_of(config: Config, cases: list[Case]) -> Job:
     """Return the loaded model and the checked examples; see fine_tune for what is raised."""
     from transformers import set_seed
 
@@ -66,7 +68,6 @@ def job_of(config: Config) -> Job:
     from fcbench.train._model import load_base, prepare, trained_tokens
 
     sha256 = data_sha256(config)
-    cases = _cases(config)
     loaded = load_base(config)
     style = Style(_format(config, loaded), loaded.template, loaded.bos)
     targets = valid_targets(config, cases, style)

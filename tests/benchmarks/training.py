@@ -138,13 +138,13 @@ class Ticks:
 def trainer_of(name: str, out: Path, dtype: str, n_cases: int) -> Any:
     """Return a recipe's trainer for one epoch of the cases, ready to train."""
     from fcbench.train._config import Config
-    from fcbench.train._fine_tune import job_of, trainer_of
+    from fcbench.train._job import checked_cases, job_of, trainer_of
 
     config = Config(
         model=MODEL, data=[SUITE], out=str(out), dtype=dtype, n_cases=n_cases, epochs=1,
         accumulate=EXAMPLES_A_STEP, seed=270, save_every=10_000,
     )  # fmt: skip
-    job = job_of(config)
+    job = job_of(config, checked_cases(config))
     if name == "fcbench":
         return trainer_of(job, progress=False)
     return plain_trainer(config, job)
