@@ -6,7 +6,7 @@ together (Gemma 3 270M, 640 tokens: 0.47 s of a pass over one example that takes
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
@@ -14,13 +14,19 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from fcbench.backends.transformers import LAYERS
 from fcbench.backends.transformers._attention import key_columns, scores_of
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
 NAME = "fcbench_training"
+PARTS = "fcbench_parts"
+"""What a model is given beside the ids of a row that holds several examples: the length of the
+beginning that they share, then that of each one's own part, in the row's order."""
 _HIDDEN = -1e30
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1}
 
 
 class _Attention(torch.autograd.Function):
-    """Softmax of products, kept for the way back: (B, H, M, M) of each layer."""
+    """Softmax of products, kept for the way back: (B, H, M, T) of each layer."""
 
     @staticmethod
     def forward(  # noqa: PLR0913  autograd's context, and what attention takes
@@ -73,19 +79,48 @@ def _attend(
     if options.get("dropout"):
         raise NotImplementedError("attention with dropout")
     scale = options.get("scaling") or query.shape[-1] ** -0.5
-    mask = _mask(query.shape[2], options.get("sliding_window"), query.device)
+    window, parts = options.get("sliding_window"), options.get(PARTS)
+    if parts is not None:
+        return _attend_in_parts(query, key, value, parts, window, scale).transpose(1, 2), None
+    return _causal(query, key, value, window, scale).transpose(1, 2), None
+
+
+def _attend_in_parts(  # noqa: PLR0913  what attention takes
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    parts: Sequence[int],
+    window: int | None,
+    scale: float,
+) -> torch.Tensor:
+    """Return attention of a row (1, H, T, D) of examples: each sees the shared part and itself."""
+    shared, *own = zip(
+        *(states.split(list(parts), 2) for states in (query, key, value)), strict=True
+    )
+    seen = [_causal(*shared, window, scale)] if parts[0] else []
+    for part_query, *rest in own:
+        keys, values = (torch.cat(pair, 2) for pair in zip(shared[1:], rest, strict=True))
+        seen.append(_causal(part_query, keys, values, window, scale))
+    return torch.cat(seen, 2)
+
+
+def _causal(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int | None, scale: float
+) -> torch.Tensor:
+    """Return attention (B, H, M, D) of the last M of T places, each seeing what is not after it."""
+    mask = _mask(query.shape[2], key.shape[2], window, query.device)
     seen: torch.Tensor = _Attention.apply(query, key, value, mask, scale)  # type: ignore[no-untyped-call]
-    return seen.transpose(1, 2), None
+    return seen
 
 
-def _mask(n: int, window: int | None, device: torch.device) -> torch.Tensor:
-    """Return what is added to scores (n, n): as good as minus infinity where a key is hidden."""
-    place = torch.arange(n, device=device)
-    distance = place[:, None] - place
+def _mask(n: int, n_keys: int, window: int | None, device: torch.device) -> torch.Tensor:
+    """Return what is added to scores (n, n_keys): -1e30 where a key is hidden from the last n."""
+    place = torch.arange(n_keys, device=device)
+    distance = place[n_keys - n :, None] - place
     is_hidden = distance < 0
     if window is not None:
         is_hidden |= distance >= window
-    return torch.zeros(n, n, device=device).masked_fill_(is_hidden, _HIDDEN)
+    return torch.zeros(n, n_keys, device=device).masked_fill_(is_hidden, _HIDDEN)
 
 
 def _no_mask(*_: Any, **__: Any) -> None:
@@ -99,10 +134,12 @@ AttentionMaskInterface.register(NAME, _no_mask)
 def _tells_windows(model: Any) -> bool:
     """Whether layers say by themselves what they see; of some only the mask does, unread here."""
     config = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or LAYERS)
+    kinds = getattr(config, "layer_types", None)
+    if kinds is not None and set(kinds) == {"full_attention"}:
+        return True
     windows = [m for m in model.modules() if getattr(m, "sliding_window", None) is not None]
     has_window = getattr(config, "sliding_window", None) is not None
-    return kinds <= LAYERS and (bool(windows) or not has_window)
+    return set(kinds or LAYERS) <= LAYERS and (bool(windows) or not has_window)
 
 
 def use_products(model: Any) -> bool:
@@ -113,21 +150,63 @@ def use_products(model: Any) -> bool:
     if model.device.type != "cpu" or model.dtype not in _TOLERANCE or not _tells_windows(model):
         return False
     before = model.config._attn_implementation  # noqa: SLF001  transformers has no other name
-    ids = torch.arange(2, 50, device=model.device)[None] % model.config.get_text_config().vocab_size
+
+    def by_products() -> torch.Tensor:
+        model.set_attn_implementation(NAME)
+        return _logits(model, ids)
+
+    ids = _some_ids(model)
+    is_same = _is_same(model, lambda: _logits(model, ids), by_products)
+    if not is_same:
+        model.set_attn_implementation(before)
+    return is_same
+
+
+def sees_parts(model: Any) -> bool:
+    """Whether a model of several examples in one row, see PARTS, gives the logits of each.
+
+    Not so where it attends in another way, or its layers do not hand on what it is given.
+    """
+    if model.config._attn_implementation != NAME:  # noqa: SLF001  as above
+        return False
+    ids, n_shared, n_own = _some_ids(model), 20, 14  # 20 shared, then 14 of each example
+    places = torch.arange(ids.shape[1], device=ids.device)[None]
+    places[:, n_shared + n_own :] -= n_own
+
+    def apart() -> torch.Tensor:
+        second = torch.cat([ids[:, :n_shared], ids[:, n_shared + n_own :]], 1)
+        first = _logits(model, ids[:, : n_shared + n_own])
+        return torch.cat([first, _logits(model, second)[:, n_shared:]], 1)
+
+    def together() -> torch.Tensor:
+        return _logits(model, ids, position_ids=places, **{PARTS: [n_shared, n_own, n_own]})
+
+    return _is_same(model, apart, together)
+
+
+def _some_ids(model: Any) -> torch.Tensor:
+    n_tokens = model.config.get_text_config().vocab_size
+    return torch.arange(2, 50, device=model.device)[None] % n_tokens
+
+
+def _logits(model: Any, ids: torch.Tensor, **given: Any) -> torch.Tensor:
+    logits: torch.Tensor = model(ids, use_cache=False, **given).logits.float()
+    return logits
+
+
+def _is_same(
+    model: Any, one: Callable[[], torch.Tensor], other: Callable[[], torch.Tensor]
+) -> bool:
+    """Whether two ways give the same logits, in training; not where one of them fails."""
     was_training = model.training
     model.train()
     try:
         with torch.no_grad():
-            expected = model(ids, use_cache=False).logits.float()
-            model.set_attn_implementation(NAME)
-            found = model(ids, use_cache=False).logits.float()
-        near = _TOLERANCE[model.dtype] * expected.abs().max()
-        is_same = bool((found - expected).abs().max() <= near)
+            expected = one()
+            near = _TOLERANCE[model.dtype] * expected.abs().max()
+            return bool((other() - expected).abs().max() <= near)
     # The boundary to code of any model: what does not go through the interface fails its own way.
     except Exception:  # noqa: BLE001
-        is_same = False
+        return False
     finally:
         model.train(was_training)
-    if not is_same:
-        model.set_attn_implementation(before)
-    return is_same

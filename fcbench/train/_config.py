@@ -74,13 +74,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     epochs: Annotated[float, _said("times that every case is learned from")] = 3.0
     max_steps: Annotated[int | None, _said("stop after so many steps, whatever epochs says")] = None
     batch_size: Annotated[
-        int,
+        int | None,
         _said(
-            "examples in one pass, of about one length; on a CPU one at a time is as fast and "
-            "pads nothing"
+            "examples in one pass; by default all of a step where most of them begin alike, as "
+            "with the same tools, so that their beginning is computed once, and else one"
         ),
-    ] = 1
-    accumulate: Annotated[int, _said("passes before each step")] = 8
+    ] = None
+    accumulate: Annotated[
+        int, _said("passes before each step; without batch_size, examples in each step")
+    ] = 8
     learning_rate: Annotated[
         float | None,
         _said("of AdamW, at its highest; by default 5e-4 for lora and qlora, 5e-5 for full"),

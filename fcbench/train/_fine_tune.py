@@ -134,8 +134,8 @@ def _is_done(job: Job, checkpoint: Path) -> bool:
     """Whether there is nothing left to train: transformers would take one more step."""
     config = job.config
     step = json.loads((checkpoint / "trainer_state.json").read_text("utf-8"))["global_step"]
-    n_batches = math.ceil(len(job.examples) / config.batch_size)
-    n_planned = math.ceil(config.epochs * math.ceil(n_batches / config.accumulate))
+    n_batches = math.ceil(len(job.examples) / job.passes.batch_size)
+    n_planned = math.ceil(config.epochs * math.ceil(n_batches / job.passes.accumulate))
     if job.calls is not None:
         job.calls.on_train_begin(None, _At(step), None)
         if job.calls.is_tired:

@@ -27,6 +27,18 @@ CHECKPOINTS = "checkpoints"
 log = logging.getLogger("fcbench")
 
 
+class Passes(NamedTuple):
+    """How a step is cut: `batch_size` examples in each of `accumulate` passes.
+
+    `families` (N) says which examples share a beginning that a pass computes once; None where the
+    model cannot, or each pass is one example.
+    """
+
+    batch_size: int
+    accumulate: int
+    families: list[int] | None = None
+
+
 class Job(NamedTuple):
     """What a training run works with.
 
@@ -40,6 +52,7 @@ class Job(NamedTuple):
     loaded: Loaded
     model: Any
     examples: list[Example]
+    passes: Passes
     faults: dict[str, int]
     token_ids: list[int]
     calls: CallsCallback | None
@@ -85,11 +98,13 @@ def job_of(config: Config, cases: list[Case]) -> Job:
             ", ".join(leaks[:5]),
         )
     set_seed(config.seed)  # LoRA's matrices are drawn
+    model = prepare(config, loaded, token_ids)
     return Job(
         config=config,
         loaded=loaded,
-        model=prepare(config, loaded, token_ids),
+        model=model,
         examples=fitting,
+        passes=_passes(config, model, fitting),
         faults=fault_counts(targets),
         token_ids=token_ids,
         calls=calls,
@@ -154,6 +169,20 @@ def _check_rows(loaded: Loaded, examples: Sequence[Example]) -> None:
             )
 
 
+def _passes(config: Config, model: Any, examples: Sequence[Example]) -> Passes:
+    from fcbench.train._attention import sees_parts
+    from fcbench.train._shared import WORTH, families, share_of_families
+
+    size = config.accumulate if config.batch_size is None else config.batch_size
+    if size > 1 and sees_parts(model):
+        found = families([example.input_ids for example in examples])
+        if config.batch_size is not None:
+            return Passes(size, config.accumulate, found)
+        if share_of_families(found, size) > WORTH:
+            return Passes(size, 1, found)
+    return Passes(config.batch_size or 1, config.accumulate)
+
+
 def _calls_callback(config: Config, style: Style) -> CallsCallback | None:
     """Return what measures calls, or None where no suite is named."""
     if config.eval_suite is None:
@@ -189,21 +218,25 @@ def trainer_of(job: Job, *, progress: bool) -> Any:
     from transformers import PrinterCallback, TrainingArguments
 
     from fcbench.train._callback import LossCallback
+    from fcbench.train._shared import SharedCollator
     from fcbench.train._trainer import CallTrainer, Collator, Progress
 
-    config = job.config
-    data = Dataset.from_dict({
+    config, passes = job.config, job.passes
+    columns = {
         "input_ids": [example.input_ids for example in job.examples],
         "labels": [example.labels for example in job.examples],
         "length": [len(example.input_ids) for example in job.examples],
-    })  # fmt: skip
+    }
+    collator: Any = Collator(job.loaded.pad_id)
+    if passes.families is not None:
+        columns["family"], collator = passes.families, SharedCollator()
     schedule = "constant_with_warmup" if config.schedule == "constant" else config.schedule
     arguments = TrainingArguments(
         output_dir=str(Path(config.out) / CHECKPOINTS),
         num_train_epochs=config.epochs,
         max_steps=config.max_steps or -1,
-        per_device_train_batch_size=config.batch_size,
-        gradient_accumulation_steps=config.accumulate,
+        per_device_train_batch_size=passes.batch_size,
+        gradient_accumulation_steps=passes.accumulate,
         learning_rate=config.rate,
         lr_scheduler_type=schedule,
         warmup_steps=config.warmup,
@@ -224,8 +257,8 @@ def trainer_of(job: Job, *, progress: bool) -> Any:
     trainer = CallTrainer(
         model=job.model,
         args=arguments,
-        train_dataset=data,
-        data_collator=Collator(job.loaded.pad_id),
+        train_dataset=Dataset.from_dict(columns),
+        data_collator=collator,
         processing_class=job.loaded.tokenizer,
         callbacks=[Progress(shown=progress), job.calls or LossCallback(config.out)],
     )

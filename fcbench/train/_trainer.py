@@ -12,7 +12,7 @@ from transformers import Trainer, TrainerCallback
 from fcbench.errors import ModelError
 from fcbench.train._examples import IGNORED
 from fcbench.train._optimiser import MasterAdamW
-from fcbench.train._sampler import LengthGroupedSampler
+from fcbench.train._sampler import BatchSampler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,10 +34,11 @@ class CallTrainer(Trainer):
         with only_before_labels(self.model, inputs["labels"]):
             return super().compute_loss(model, inputs, *args, **options)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
+    def _get_train_sampler(self, train_dataset: Any = None) -> BatchSampler:
         data: Any = self.train_dataset if train_dataset is None else train_dataset
+        families = list(data["family"]) if "family" in data.column_names else None
         batch_size = self.args.per_device_train_batch_size
-        return LengthGroupedSampler(list(data["length"]), batch_size, self.args.seed)
+        return BatchSampler(list(data["length"]), batch_size, self.args.seed, families)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Return AdamW, with float32 copies of weights that are not in float32."""
