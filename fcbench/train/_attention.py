@@ -94,13 +94,15 @@ def _attend_in_parts(  # noqa: PLR0913  what attention takes
     scale: float,
 ) -> torch.Tensor:
     """Return attention of a row (1, H, T, D) of examples: each sees the shared part and itself."""
-    shared, *own = zip(
-        *(states.split(list(parts), 2) for states in (query, key, value)), strict=True
+    lengths = list(parts)
+    queries, keys, values = (
+        torch.split_with_sizes(states, lengths, 2) for states in (query, key, value)
     )
-    seen = [_causal(*shared, window, scale)] if parts[0] else []
-    for part_query, *rest in own:
-        keys, values = (torch.cat(pair, 2) for pair in zip(shared[1:], rest, strict=True))
-        seen.append(_causal(part_query, keys, values, window, scale))
+    seen = [_causal(queries[0], keys[0], values[0], window, scale)] if parts[0] else []
+    for own_query, own_key, own_value in zip(queries[1:], keys[1:], values[1:], strict=True):
+        keys_seen = torch.cat([keys[0], own_key], 2)
+        values_seen = torch.cat([values[0], own_value], 2)
+        seen.append(_causal(own_query, keys_seen, values_seen, window, scale))
     return torch.cat(seen, 2)
 
 
@@ -185,7 +187,7 @@ def sees_parts(model: Any) -> bool:
 
 
 def _some_ids(model: Any) -> torch.Tensor:
-    n_tokens = model.config.get_text_config().vocab_size
+    n_tokens: int = model.config.get_text_config().vocab_size
     return torch.arange(2, 50, device=model.device)[None] % n_tokens
 
 
@@ -204,7 +206,8 @@ def _is_same(
         with torch.no_grad():
             expected = one()
             near = _TOLERANCE[model.dtype] * expected.abs().max()
-            return bool((other() - expected).abs().max() <= near)
+            is_same: bool = (other() - expected).abs().max().item() <= near.item()
+            return is_same
     # The boundary to code of any model: what does not go through the interface fails its own way.
     except Exception:  # noqa: BLE001
         return False

@@ -21,7 +21,7 @@ WORTH = 0.5
 
 def families(rows: Sequence[Sequence[int]]) -> list[int]:
     """Return the family (N) of each row of ids: rows of one begin alike for most of their ids."""
-    order = sorted(range(len(rows)), key=rows.__getitem__)
+    order = sorted(range(len(rows)), key=lambda place: list(rows[place]))
     found = [0] * len(rows)
     family, shared = 0, len(rows[order[0]]) if rows else 0
     longest = shared
