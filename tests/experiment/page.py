@@ -19,6 +19,7 @@ from fcbench.runs import read_run
 from fcbench.train._curves import Curves
 from tests.experiment.plan import (
     MAIN,
+    MODELS,
     PROMPTS,
     ROOT,
     RUNS,
@@ -40,6 +41,7 @@ TEMPLATE = Path(__file__).with_name("page.md")
 NAMES = {
     "chat": "(a) trained on chat",
     "raw": "(b) trained on raw text",
+    "more": "(a) with 8,000 more cases",
     None: "base",
     "cases-100": "100 cases, 3 epochs",
     "cases-300": "300 cases, 3 epochs",
@@ -118,7 +120,7 @@ def calls(rows: Sequence[Row]) -> str:
 def failures() -> str:
     """Return what the turns were, of greedy rows that are of a trained model."""
     lines = []
-    for training in ("chat", "raw", None):
+    for training in MODELS:
         for prompt in PROMPTS:
             scores = _scores(Row(training, prompt))
             kinds = {} if scores is None else scores.outcomes
@@ -152,7 +154,7 @@ def _measured(training: str) -> list[tuple[int, float | None, dict[str, Any]]]:
 def doctor() -> str:
     """Return doctor's verdict on each model, asked through the chat template."""
     lines = []
-    for training in ("chat", "raw", None):
+    for training in MODELS:
         path = ROOT / f"doctor-{training or 'base'}.json"
         if not path.is_file():
             lines.append([NAMES[training], "—", "—"])

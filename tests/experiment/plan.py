@@ -9,12 +9,16 @@ ROOT = Path("results/original_experiment")
 RUNS = ROOT / "runs"
 TRAINED = Path("experiment-results")
 ADAPTER = Path("results/adapters/mobile-actions-chat")
-"""Where (a), the adapter that is published, stands."""
+"""Where `more`, the adapter that is published, stands."""
+MORE, HELD_OUT = TRAINED / "more.jsonl", TRAINED / "more-held-out.jsonl"
+N_MORE, N_HELD_OUT = 8000, 96
+"""Generated rows that `more` learns from, and others that say which of its steps was best."""
 BASE, SECOND_BASE = "gemma3-270m", "smollm2-135m-instruct"
 SUITE = "mobile_actions"
 TRAININGS = (
     "chat",
     "raw",
+    "more",
     "cases-100",
     "cases-300",
     "epochs-1",
@@ -22,7 +26,7 @@ TRAININGS = (
     "hermes",
 )
 """Names of TOML files in ROOT. `cases-100` is three epochs of 100 cases, as `chat` is of 900;
-`epochs-1` and `epochs-10` are so many of the same 100."""
+`epochs-1` and `epochs-10` are so many of the same 100; `more` is the 900 and generated ones, once."""
 
 
 class Row(NamedTuple):
@@ -40,9 +44,11 @@ class Row(NamedTuple):
 
 
 PROMPTS = ("chat", "raw", "bare")
+MODELS = ("chat", "raw", "more", None)
+"""The trainings that are asked in every way, and the base."""
 MAIN = tuple(
     Row(training, prompt, decode)
-    for training in ("chat", "raw", None)
+    for training in MODELS
     for decode in ("greedy", "constrained")
     for prompt in PROMPTS
 )
@@ -52,7 +58,7 @@ ROWS = (*MAIN, *SCALING, *SECOND)
 
 
 def adapter_of(training: str | None) -> str | None:
-    """Return the folder of a training's adapter; the published one for (a)."""
+    """Return the folder of a training's adapter; the published one for `more`."""
     if training is None:
         return None
-    return str(ADAPTER if training == "chat" else TRAINED / training)
+    return str(ADAPTER if training == "more" else TRAINED / training)
