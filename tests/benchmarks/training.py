@@ -5,8 +5,9 @@
 The plain recipe is transformers' Trainer as tutorials have it: labels = input_ids, the logits of
 all tokens, padding to the longest. Same model, data, LoRA, trained token rows, dtype, examples a
 step and machine. Each recipe has a process of its own, one after the other: 20 steps after 2 that
-do not count. Then each learns from the same 300 cases once, and answers the same cases under the
-prompt that it was trained with. Writes training.json and training.md.
+do not count, on the suite's training cases, each with its own order of tools, and on generated ones
+of which eight share their tools. Then each learns from the same 300 cases once, and answers the
+same cases under the prompt that it was trained with. Writes training.json and training.md.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tabulate import tabulate
 
 import fcbench
 from fcbench.metrics import HEADLINE
+from suites.mobile_actions.more import more, write
 from tests.benchmarks.machine import system
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 MODEL, SUITE = "gemma3-270m", "mobile_actions"
 RECIPES = ("fcbench", "plain")
+DATA = {"own": "own tools", "shared": "shared tools"}
 PACKAGES = ("fcbench", "torch", "transformers", "peft", "datasets")
 EXAMPLES_A_STEP, STEPS, WARM_UP = 4, 20, 2
 LEARNED_FROM = 300
@@ -45,14 +48,17 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("results/benchmarks"))
     parser.add_argument("--worker", choices=RECIPES, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--data", choices=DATA, default="own", help=argparse.SUPPRESS)
     parser.add_argument("--learn", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
-        work = learn if args.learn else clock
-        (args.out / "worker.json").write_text(json.dumps(work(args.worker, args.out, args.dtype)))
+        found = learn(args) if args.learn else clock(args)
+        (args.out / "worker.json").write_text(json.dumps(found))
         return
-    speeds = {name: in_a_process(name, args, learns=False) for name in RECIPES}
-    learned = {name: in_a_process(name, args, learns=True) for name in RECIPES}
+    speeds = {
+        data: {name: in_a_process(args, name, "--data", data) for name in RECIPES} for data in DATA
+    }
+    learned = {name: in_a_process(args, name, "--learn") for name in RECIPES}
     result = {
         "asked": args.asked,
         "dtype": args.dtype,
@@ -66,14 +72,14 @@ def main() -> None:
     sys.stdout.write(as_markdown(result))
 
 
-def in_a_process(name: str, args: argparse.Namespace, *, learns: bool) -> dict[str, Any]:
+def in_a_process(args: argparse.Namespace, name: str, *more: str) -> dict[str, Any]:
     """Return what a worker measured; one that learns is asked here, by the same code for all."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "tests.benchmarks.training", "--worker", name]
-        command += ["--out", folder, "--dtype", args.dtype, *(["--learn"] if learns else [])]
+        command += ["--out", folder, "--dtype", args.dtype, *more]
         subprocess.run(command, check=True)
         found: dict[str, Any] = json.loads((Path(folder) / "worker.json").read_text("utf-8"))
-        if learns:
+        if "--learn" in more:
             found |= asked(f"{folder}/adapter", args)
     return found
 
@@ -89,10 +95,10 @@ def asked(adapter: str, args: argparse.Namespace) -> dict[str, Any]:
 # In a process of its own
 
 
-def clock(name: str, out: Path, dtype: str) -> dict[str, Any]:
+def clock(args: argparse.Namespace) -> dict[str, Any]:
     """Return seconds, examples, tokens and peak memory of 20 steps."""
     n_steps = WARM_UP + STEPS
-    trainer = trainer_of(name, out, dtype, n_cases=n_steps * EXAMPLES_A_STEP)
+    trainer = trainer_of(args, n_cases=n_steps * EXAMPLES_A_STEP)
     ticks = Ticks()
     trainer.add_callback(ticks.callback())
     trainer.train()
@@ -108,12 +114,12 @@ def clock(name: str, out: Path, dtype: str) -> dict[str, Any]:
     }
 
 
-def learn(name: str, out: Path, dtype: str) -> dict[str, Any]:
+def learn(args: argparse.Namespace) -> dict[str, Any]:
     """Train on the cases once and leave the adapter."""
-    trainer = trainer_of(name, out, dtype, n_cases=LEARNED_FROM)
+    trainer = trainer_of(args, n_cases=LEARNED_FROM)
     began = time.perf_counter()
     trainer.train()
-    trainer.model.save_pretrained(out / "adapter", save_embedding_layers=False)
+    trainer.model.save_pretrained(args.out / "adapter", save_embedding_layers=False)
     return {"seconds": time.perf_counter() - began}
 
 
@@ -135,17 +141,21 @@ class Ticks:
         return Clock()
 
 
-def trainer_of(name: str, out: Path, dtype: str, n_cases: int) -> Any:
+def trainer_of(args: argparse.Namespace, n_cases: int) -> Any:
     """Return a recipe's trainer for one epoch of the cases, ready to train."""
     from fcbench.train._config import Config
     from fcbench.train._job import checked_cases, job_of, trainer_of
 
+    data = SUITE
+    if args.data == "shared":
+        data = str(args.out / "shared.jsonl")
+        write(Path(data), more(n_cases))
     config = Config(
-        model=MODEL, data=[SUITE], out=str(out), dtype=dtype, n_cases=n_cases, epochs=1,
+        model=MODEL, data=[data], out=str(args.out), dtype=args.dtype, n_cases=n_cases, epochs=1,
         accumulate=EXAMPLES_A_STEP, seed=270, save_every=10_000,
     )  # fmt: skip
     job = job_of(config, checked_cases(config))
-    if name == "fcbench":
+    if args.worker == "fcbench":
         return trainer_of(job, progress=False)
     return plain_trainer(config, job)
 
@@ -203,16 +213,19 @@ def padded(examples: Sequence[dict[str, Any]], pad_id: int) -> dict[str, Any]:
 def as_markdown(result: dict[str, Any]) -> str:
     """Return both tables and the ratio."""
     speeds, learned = result["speeds"], result["learned"]
-    ratio = speeds["fcbench"]["examples_per_second"] / speeds["plain"]["examples_per_second"]
     rows = [
         [
+            DATA[data],
             name,
             f"{s['examples_per_second']:.2f}",
             f"{s['tokens_per_second']:.0f}",
             f"{s['peak_mib']:,.0f}",
+            f"{s['examples_per_second'] / of_data['plain']['examples_per_second']:.1f}",
         ]
-        for name, s in speeds.items()
+        for data, of_data in speeds.items()
+        for name, s in of_data.items()
     ]
+    ratio = float(rows[0][-1])
     after = [
         [name, f"{entry['seconds'] / 60:.1f}"]
         + [
@@ -222,16 +235,17 @@ def as_markdown(result: dict[str, Any]) -> str:
         for name, entry in learned.items()
     ]
     n = learned["fcbench"]["argument_exact_match"][3]
+    columns = ["cases with", "", "examples/s", "tokens/s", "peak MiB", "x plain"]
     return f"""# Training speed
 
-Written by `make bench-training`: {MODEL} in {result["dtype"]} on {SUITE}'s training cases, LoRA,
-{EXAMPLES_A_STEP} examples a step, {STEPS} steps, on {result["machine"]["cpus"]} cores
+Written by `make bench-training`: {MODEL} in {result["dtype"]} on {SUITE}'s training cases, each with
+its own order of tools, and on generated ones of which eight share their tools; LoRA, {EXAMPLES_A_STEP} examples a step, {STEPS} steps, on {result["machine"]["cpus"]} cores
 ({result["machine"]["processor"]}). The plain recipe is transformers' Trainer with
 labels = input_ids, all logits, padding to the longest.
 
-{table(rows, ["", "examples/s", "tokens/s", "peak MiB"])}
+{table(rows, columns)}
 
-{ratio:.1f} x the examples a second; the goal is {GOAL:g}. {"Met" if ratio >= GOAL else "Missed"}.
+{ratio:.1f} x the examples a second on cases with their own tools; the goal is {GOAL:g}. {"Met" if ratio >= GOAL else "Missed"}.
 
 ## After the same {LEARNED_FROM} examples
 

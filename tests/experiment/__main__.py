@@ -24,6 +24,7 @@ from fcbench.backends import ModelOptions, open_model
 from fcbench.doctor import Options, examine
 from fcbench.runs import execute, plan
 from fcbench.train import fine_tune, read_config
+from suites.mobile_actions.more import more, write
 from tests.experiment import page
 from tests.experiment.plan import (
     ADAPTER,
@@ -88,9 +89,9 @@ def data() -> None:
     if HELD_OUT.is_file():
         return
     TRAINED.mkdir(exist_ok=True)
-    lines = as_lines(more_rows(N_MORE + N_HELD_OUT))
-    MORE.write_text("".join(lines[:N_MORE]), "utf-8")
-    HELD_OUT.write_text("".join(lines[N_MORE:]), "utf-8")
+    rows = more(N_MORE + N_HELD_OUT)
+    write(MORE, rows[:N_MORE])
+    write(HELD_OUT, [{**row, "metadata": "eval"} for row in rows[N_MORE:]])
 
 
 def train(name: str) -> None:
