@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from suites.mobile_actions.generate import NoNewText, Row, Writer, rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
 # The rows of a scene share date, time and declared tools, which are 500 of a row's 600 tokens,
@@ -37,7 +37,13 @@ FUNCTIONS = {
 }
 DATES = {"relative": 5, "absolute": 1}
 TRIES = 100  # templates that may turn out to be used up
-CONTACTS = {"plain": 5, "non_latin": 1}
+# More plain values than in train.jsonl: there are many of them, and few with quotes or braces.
+TEXTS = {"plain": 8, "punctuation": 4, "quotes": 4, "braces": 3, "non_latin": 4}
+VALUES = {
+    "send_email": TEXTS,
+    "create_calendar_event": TEXTS,
+    "create_contact": {"plain": 5, "non_latin": 1},
+}
 
 
 class SceneWriter(Writer):
@@ -49,7 +55,7 @@ class SceneWriter(Writer):
         super().__init__("more", seen, ["train", "more"])
         self.told: set[str] = set()  # requests without a call in this scene
         shares = {"shape": SHAPES, "no_call": NO_CALLS, "function": FUNCTIONS, "single": FUNCTIONS}
-        for name, share in (shares | {"date": DATES, "create_contact": CONTACTS}).items():
+        for name, share in (shares | VALUES | {"date": DATES}).items():
             self.share(name, share)
         self.open_scene()
 
@@ -68,10 +74,11 @@ class SceneWriter(Writer):
 
     def may_answer(self, line: str) -> bool:
         """Return whether the request is new in its scene, and none of another file's."""
-        text = line.split(" => ")[0]
-        new = text not in self.seen | self.told
-        self.told |= {text} if new else set()
-        return new
+        text = line.partition(" => ")[0]
+        if text in self.seen or text in self.told:
+            return False
+        self.told.add(text)
+        return True
 
     def drawn(self, name: str) -> str:
         """Return the next kind of `name`, by its shares."""
@@ -105,12 +112,12 @@ def more(n_rows: int) -> list[Row]:
     return list(islice(SceneWriter().endless(), n_rows))
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Write the file."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("n_rows", type=int, metavar="N", help="rows to write, in scenes of 8")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     with args.out.open("w", encoding="utf-8") as file:
         for row in more(args.n_rows):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
