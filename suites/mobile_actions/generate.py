@@ -6,6 +6,7 @@ dates.py writes and reads the dates, schema.toml holds the functions and the tag
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 import tomllib
@@ -20,7 +21,7 @@ from suites.mobile_actions.dates import WEEKDAYS, When, absolute, relative
 from suites.mobile_actions.slots import FREE, SLOT, describe, fits, is_clear, number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 HERE = Path(__file__).resolve().parent
 SEED = 270
@@ -69,20 +70,37 @@ class Deck:
         raise ValueError(message)
 
 
+class NoNewText(ValueError):
+    """A template has given all the texts that it can."""
+
+
 def lines(block: str) -> list[str]:
     r"""Return the entries of a block: its lines that are not empty, with `\n` as a line break."""
     return [line.replace("\\n", "\n") for line in block.splitlines() if line]
 
 
+def read(kind: str, sources: Sequence[str]) -> dict[str, Any]:
+    """Return the "phrasings" or "words" of these splits, each block followed by the next one's."""
+    tables = [tomllib.loads((HERE / f"{kind}_{s}.toml").read_text("utf-8")) for s in sources]
+    return functools.reduce(joined_blocks, tables)
+
+
+def joined_blocks(first: Any, second: Any) -> Any:
+    """Return two blocks as one, and tables of blocks block by block."""
+    if isinstance(first, str):
+        return first + second
+    both = {key: joined_blocks(first[key], second[key]) for key in first if key in second}
+    return first | second | both
+
+
 class Writer:
     """Writes the rows of one file from its own words and phrasings."""
 
-    def __init__(self, split: str, seen: set[str]) -> None:
-        """Read the data of a split; texts in `seen` are not written again."""
+    def __init__(self, split: str, seen: set[str], sources: Sequence[str] = ()) -> None:
+        """Read the data of a split or of `sources`; texts in `seen` are not written again."""
         self.split, self.seen, self.used = split, seen, Counter[str]()
         self.rng = random.Random(f"{SEED}-{split}")
-        phrasings = tomllib.loads((HERE / f"phrasings_{split}.toml").read_text("utf-8"))
-        words = tomllib.loads((HERE / f"words_{split}.toml").read_text("utf-8"))
+        phrasings, words = (read(kind, sources or [split]) for kind in ("phrasings", "words"))
         self.openers, self.closers = (
             Deck(self.rng, lines(phrasings[k])) for k in ("openers", "closers")
         )
@@ -101,13 +119,16 @@ class Writer:
 
         decks = {name: {"plain": 1} for name in FUNCTIONS} | KINDS
         for name, shares in (decks | {"date": DATES, "function": PARALLEL}).items():
-            kinds = [kind for kind, share in shares.items() for _ in range(share)]
-            self.decks["kind of", name] = Deck(self.rng, kinds)
+            self.share(name, shares)
+
+    def share(self, name: str, shares: dict[str, int]) -> None:
+        """Draw the kind of `name` by these shares from here on."""
+        kinds = [kind for kind, share in shares.items() for _ in range(share)]
+        self.decks["kind of", name] = Deck(self.rng, kinds)
 
     def row(self, now: datetime, text: str, answer: Row, tags: list[str]) -> Row:
         """Return one row; its id is given later, when the rows are in their final order."""
-        tools = [{"function": declaration(name)} for name in FUNCTIONS]
-        self.rng.shuffle(tools)
+        tools = self.tools()
         date = f"{now:%Y-%m-%dT%H:%M:%S}\nDay of week is {WEEKDAYS[now.weekday()]}\n"
         developer = (
             f"Current date and time given in YYYY-MM-DDTHH:MM:SS format: {date}"
@@ -121,6 +142,12 @@ class Writer:
         tags = [tag for tag in TAGS if tag in tags]
         return {"metadata": self.split, "tags": tags, "tools": tools, "messages": messages}
 
+    def tools(self) -> list[Row]:
+        """Return the declared tools in an order of their own."""
+        tools = [{"function": declaration(name)} for name in FUNCTIONS]
+        self.rng.shuffle(tools)
+        return tools
+
     def now(self) -> datetime:
         """Return a current time between 6 am and 9 pm of a day in 2025 to 2027."""
         day = datetime(2025, 1, 1) + timedelta(days=self.rng.randrange(3 * 365))  # noqa: DTZ001
@@ -128,10 +155,14 @@ class Writer:
 
     def no_call(self, kind: str) -> Row:
         """Return a row that expects no call."""
-        text, reply = self.decks["no_call", kind].take(lambda _: True).split(" => ")
+        text, reply = self.decks["no_call", kind].take(self.may_answer).split(" => ")
         now = self.now()
         reply = reply.replace("{weekday}", WEEKDAYS[now.weekday()])
         return self.row(now, text, {"content": reply}, ["no_call", f"no_call_{kind}"])
+
+    def may_answer(self, line: str) -> bool:  # noqa: ARG002 - for a writer that minds
+        """Return whether this request and its answer without a call may be written now."""
+        return True
 
     def case(self, functions: list[str]) -> Row:
         """Return a row that expects a call of each of these functions, in this order."""
@@ -145,7 +176,7 @@ class Writer:
                 break
         else:
             message = f"cannot make a new text from {template!r}"
-            raise ValueError(message)
+            raise NoNewText(message)
         self.seen.add(text)
         tags |= {"single"} if len(calls) == 1 else {f"parallel_{len(calls)}"}
         answer = {"tool_calls": [{"function": call} for call in calls]}

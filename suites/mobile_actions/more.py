@@ -1,0 +1,128 @@
+"""More training rows than are kept: python -m suites.mobile_actions.more N --out FILE.
+
+The rows are train.jsonl's in form and made by the same code, from the words and phrasings of
+train and of *_more.toml together. The same N gives the same bytes, and a smaller N their beginning.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from itertools import count, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from suites.mobile_actions.generate import NoNewText, Row, Writer, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+# The rows of a scene share date, time and declared tools, which are 500 of a row's 600 tokens,
+# so that a trainer may compute them once for all of them.
+SCENE = 8
+# Shares in 100 rows, or weights: more of what is hard for a small model.
+SHAPES = {"single": 55, "two": 22, "three": 13, "no_call": 10}
+NO_CALLS = {"small_talk": 1, "no_tool": 1, "missing_argument": 1}
+FUNCTIONS = {
+    "turn_on_flashlight": 4,
+    "turn_off_flashlight": 4,
+    "open_wifi_settings": 4,
+    "show_map": 8,
+    "send_email": 22,
+    "create_calendar_event": 34,
+    "create_contact": 24,
+}
+DATES = {"relative": 5, "absolute": 1}
+TRIES = 100  # templates that may turn out to be used up
+# More plain values than in train.jsonl: there are many of them, and few with quotes or braces.
+TEXTS = {"plain": 8, "punctuation": 4, "quotes": 4, "braces": 3, "non_latin": 4}
+VALUES = {
+    "send_email": TEXTS,
+    "create_calendar_event": TEXTS,
+    "create_contact": {"plain": 5, "non_latin": 1},
+}
+
+
+class SceneWriter(Writer):
+    """Writes rows that share the current time and the order of the tools, scene by scene."""
+
+    def __init__(self) -> None:
+        """Read the words and phrasings; neither evaluation's nor training's texts come again."""
+        seen = {row["messages"][1]["content"] for s in ("eval", "train") for row in rows(s)}
+        super().__init__("more", seen, ["train", "more"])
+        self.told: set[str] = set()  # requests without a call in this scene
+        shares = {"shape": SHAPES, "no_call": NO_CALLS, "function": FUNCTIONS, "single": FUNCTIONS}
+        for name, share in (shares | VALUES | {"date": DATES}).items():
+            self.share(name, share)
+        self.open_scene()
+
+    def open_scene(self) -> None:
+        """Draw the current time and the order of the tools of the rows to come."""
+        self.scene_now, self.scene_tools = super().now(), super().tools()
+        self.told.clear()
+
+    def now(self) -> datetime:
+        """Return the scene's current time."""
+        return self.scene_now
+
+    def tools(self) -> list[Row]:
+        """Return the scene's tools."""
+        return self.scene_tools
+
+    def may_answer(self, line: str) -> bool:
+        """Return whether the request is new in its scene, and none of another file's."""
+        text = line.partition(" => ")[0]
+        if text in self.seen or text in self.told:
+            return False
+        self.told.add(text)
+        return True
+
+    def drawn(self, name: str) -> str:
+        """Return the next kind of `name`, by its shares."""
+        return self.decks["kind of", name].take(lambda _: True)
+
+    def next_row(self) -> Row:
+        """Return a row of the scene."""
+        shape = self.drawn("shape")
+        if shape == "no_call":
+            return self.no_call(self.drawn("no_call"))
+        count = {"single": 1, "two": 2, "three": 3}[shape]
+        functions = [self.drawn("single")] if count == 1 else self.functions(count)
+        for _ in range(TRIES):
+            # The deck gives another template than the one that was used up.
+            with contextlib.suppress(NoNewText):
+                return self.case(functions)
+        message = f"no new text for {' and '.join(functions)}; write fewer rows"
+        raise NoNewText(message)
+
+    def endless(self) -> Iterator[Row]:
+        """Yield row after row; NoNewText where the phrasings have no new text to give."""
+        for n in count():
+            if n and n % SCENE == 0:
+                self.open_scene()
+            # What is read as training data has the metadata "train".
+            yield {"id": f"more-{n + 1:05}", **self.next_row(), "metadata": "train"}
+
+
+def more(n_rows: int) -> list[Row]:
+    """Return so many rows."""
+    return list(islice(SceneWriter().endless(), n_rows))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the file."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("n_rows", type=int, metavar="N", help="rows to write, in scenes of 8")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    args = parser.parse_args(arguments)
+    with args.out.open("w", encoding="utf-8") as file:
+        for row in more(args.n_rows):
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
