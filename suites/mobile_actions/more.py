@@ -112,15 +112,19 @@ def more(n_rows: int) -> list[Row]:
     return list(islice(SceneWriter().endless(), n_rows))
 
 
+def write(file: Path, rows: Sequence[Row]) -> None:
+    """Write rows as JSON lines."""
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    file.write_text(text, encoding="utf-8")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the file."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("n_rows", type=int, metavar="N", help="rows to write, in scenes of 8")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")
     args = parser.parse_args(arguments)
-    with args.out.open("w", encoding="utf-8") as file:
-        for row in more(args.n_rows):
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    write(args.out, more(args.n_rows))
     return 0
 
 
