@@ -8,7 +8,7 @@
 # make bench-constrained   what holding a model to a grammar costs, into results/benchmarks/
 # make bench-exactness     how often answers are those of model.generate, into results/benchmarks/
 # make bench-training      training beside the plain recipe, into results/benchmarks/
-# make experiment    the fine-tunes of results/original_experiment/ and all that is asked of them, 4 h
+# make experiment    the fine-tunes of results/original_experiment/ and all that is asked of them, hours
 # make coverage    how often the intervals hold the truth, into results/benchmarks/
 # make fuzz    texts that break the parser, looked for during FUZZ_SECONDS
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from fcbench.backends.transformers import LAYERS
+from fcbench.backends.transformers import LAYERS, depends_on_length
 from fcbench.backends.transformers._attention import key_columns, scores_of
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ PARTS = "fcbench_parts"
 beginning that they share, then that of each one's own part, in the row's order."""
 _HIDDEN = -1e30
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1}
+_LEAK = 0.25
+"""Of the difference that examples make which see each other, what counts as not seeing them."""
 
 
 class _Attention(torch.autograd.Function):
@@ -136,12 +138,11 @@ AttentionMaskInterface.register(NAME, _no_mask)
 def _tells_windows(model: Any) -> bool:
     """Whether layers say by themselves what they see; of some only the mask does, unread here."""
     config = model.config.get_text_config()
-    kinds = getattr(config, "layer_types", None)
-    if kinds is not None and set(kinds) == {"full_attention"}:
-        return True
+    kinds = set(getattr(config, "layer_types", None) or LAYERS)
     windows = [m for m in model.modules() if getattr(m, "sliding_window", None) is not None]
-    has_window = getattr(config, "sliding_window", None) is not None
-    return set(kinds or LAYERS) <= LAYERS and (bool(windows) or not has_window)
+    # A window that the configuration names is of the layers that slide, if any does.
+    slides = getattr(config, "sliding_window", None) is not None and kinds != {"full_attention"}
+    return kinds <= LAYERS and (bool(windows) or not slides)
 
 
 def use_products(model: Any) -> bool:
@@ -158,7 +159,8 @@ def use_products(model: Any) -> bool:
         return _logits(model, ids)
 
     ids = _some_ids(model)
-    is_same = _is_same(model, lambda: _logits(model, ids), by_products)
+    difference = _difference(model, lambda: _logits(model, ids), by_products)
+    is_same = difference <= _TOLERANCE[model.dtype]
     if not is_same:
         model.set_attn_implementation(before)
     return is_same
@@ -167,9 +169,13 @@ def use_products(model: Any) -> bool:
 def sees_parts(model: Any) -> bool:
     """Whether a model of several examples in one row, see PARTS, gives the logits of each.
 
-    Not so where it attends in another way, or its layers do not hand on what it is given.
+    Not so where it attends in another way, where its layers do not hand on what it is given, or
+    where a token's place is told by the length of the row.
     """
-    if model.config._attn_implementation != NAME:  # noqa: SLF001  as above
+    config = model.config
+    if config._attn_implementation != NAME:  # noqa: SLF001  as above
+        return False
+    if depends_on_length(config.get_text_config()):
         return False
     ids, n_shared, n_own = _some_ids(model), 20, 14  # 20 shared, then 14 of each example
     places = torch.arange(ids.shape[1], device=ids.device)[None]
@@ -180,10 +186,12 @@ def sees_parts(model: Any) -> bool:
         first = _logits(model, ids[:, : n_shared + n_own])
         return torch.cat([first, _logits(model, second)[:, n_shared:]], 1)
 
-    def together() -> torch.Tensor:
-        return _logits(model, ids, position_ids=places, **{PARTS: [n_shared, n_own, n_own]})
+    def together(**parts: Any) -> torch.Tensor:
+        return _logits(model, ids, position_ids=places, **parts)
 
-    return _is_same(model, apart, together)
+    told = _difference(model, apart, lambda: together(**{PARTS: [n_shared, n_own, n_own]}))
+    untold = _difference(model, apart, together)
+    return told <= _TOLERANCE[model.dtype] and told < _LEAK * untold
 
 
 def _some_ids(model: Any) -> torch.Tensor:
@@ -196,20 +204,21 @@ def _logits(model: Any, ids: torch.Tensor, **given: Any) -> torch.Tensor:
     return logits
 
 
-def _is_same(
+def _difference(
     model: Any, one: Callable[[], torch.Tensor], other: Callable[[], torch.Tensor]
-) -> bool:
-    """Whether two ways give the same logits, in training; not where one of them fails."""
+) -> float:
+    """Return how far two ways to the same logits are apart in training, of the largest logit.
+
+    Infinite where one of them fails.
+    """
     was_training = model.training
     model.train()
     try:
         with torch.no_grad():
             expected = one()
-            near = _TOLERANCE[model.dtype] * expected.abs().max()
-            is_same: bool = (other() - expected).abs().max().item() <= near.item()
-            return is_same
+            return ((other() - expected).abs().max() / expected.abs().max()).item()
     # The boundary to code of any model: what does not go through the interface fails its own way.
     except Exception:  # noqa: BLE001
-        return False
+        return float("inf")
     finally:
         model.train(was_training)

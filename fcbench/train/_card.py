@@ -80,6 +80,7 @@ def _numbers(facts: Mapping[str, Any]) -> list[list[str]]:
     seconds = facts["seconds"]
     return [
         ["steps", f"{facts['n_steps']}"],
+        ["examples a step", _step(facts["passes"])],
         ["trained parameters", f"{facts['n_trained']:,} of {facts['n_parameters']:,}"],
         ["trained token rows", ", ".join(facts["trained_tokens"]) or "none"],
         ["dtype", facts["dtype"]],
@@ -98,6 +99,12 @@ def _numbers(facts: Mapping[str, Any]) -> list[list[str]]:
         ],
         ["versions", ", ".join(f"{k} {v}" for k, v in facts["versions"].items())],
     ]
+
+
+def _step(passes: Mapping[str, Any]) -> str:
+    size, n = passes["batch_size"], passes["accumulate"]
+    shared = ", what they share at their beginning computed once" if passes["is_shared"] else ""
+    return f"{size * n}, in passes of {size}{shared}"
 
 
 def _data(facts: Mapping[str, Any]) -> str:

@@ -76,12 +76,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     batch_size: Annotated[
         int | None,
         _said(
-            "examples in one pass; by default all of a step where most of them begin alike, as "
-            "with the same tools, so that their beginning is computed once, and else one"
+            "examples in one pass; by default one, except on a CPU where most of them begin alike, "
+            "as with the same tools: then as many of a step as have 8,192 tokens, and their "
+            "beginning is computed once. 1 needs the least memory"
         ),
     ] = None
     accumulate: Annotated[
-        int, _said("passes before each step; without batch_size, examples in each step")
+        int, _said("passes before each step; without a batch_size the examples of a step")
     ] = 8
     learning_rate: Annotated[
         float | None,

@@ -21,9 +21,9 @@ from fcbench.train._job import CHECKPOINTS, checked_cases, data_sha256, job_of, 
 
 if TYPE_CHECKING:
     from fcbench.train._config import Config
-    from fcbench.train._job import Job
+    from fcbench.train._job import Job, Passes
 
-CONFIG, CARD, DATA = "config.toml", "README.md", "data.json"
+CONFIG, CARD, DATA, PASSES = "config.toml", "README.md", "data.json", "passes.json"
 VERSIONS = ("fcbench", "torch", "transformers", "peft", "datasets")
 # What may differ between a run and the one that it resumes.
 FREE = ("out", "save_every", "keep_checkpoints", "patience")
@@ -55,6 +55,7 @@ def fine_tune(config: Config, *, resume: bool = False, progress: bool = False) -
     out = Path(config.out)
     _check_folder(config, out, resume=resume)
     job = job_of(config, checked_cases(config))
+    _check_passes(job, out)
     trainer = trainer_of(job, progress=progress)
     checkpoint = _last_checkpoint(out / CHECKPOINTS)
     _begin(job, out)
@@ -77,7 +78,7 @@ def _check_folder(config: Config, out: Path, *, resume: bool) -> None:
     """Raise RunError unless the folder is new, or holds this very run and it is to go on."""
     if not (out / CONFIG).is_file():
         # What _begin writes before it is no run yet.
-        begun = {DATA, f"{DATA}.partial", f"{CONFIG}.partial"}
+        begun = {DATA, f"{DATA}.partial", PASSES, f"{PASSES}.partial", f"{CONFIG}.partial"}
         if out.is_dir() and {path.name for path in out.iterdir()} - begun:
             raise RunError(f"{out}: is not empty, and holds no training run", hint="another --out")
         return
@@ -103,10 +104,34 @@ def _check_folder(config: Config, out: Path, *, resume: bool) -> None:
         )
 
 
+def _check_passes(job: Job, out: Path) -> None:
+    """Raise RunError where steps would be cut otherwise than those that were taken.
+
+    How they are follows from the machine as well, and the order of the examples from that.
+    """
+    if not (out / CONFIG).is_file():
+        return
+    earlier, now = json.loads((out / PASSES).read_text(encoding="utf-8")), _said_of(job.passes)
+    if earlier != now:
+        raise RunError(
+            f"{out}: its steps were cut as {earlier}, here as {now}: cannot resume it",
+            hint="go on with it where it began, or another --out begins a new run",
+        )
+
+
+def _said_of(passes: Passes) -> dict[str, Any]:
+    return {
+        "batch_size": passes.batch_size,
+        "accumulate": passes.accumulate,
+        "is_shared": passes.families is not None,
+    }
+
+
 def _begin(job: Job, out: Path) -> None:
     """Say in the folder whose it is; config.toml last, which makes it a run's."""
     out.mkdir(parents=True, exist_ok=True)
     _replace(out / DATA, json.dumps(job.data_sha256, indent=2) + "\n")
+    _replace(out / PASSES, json.dumps(_said_of(job.passes), indent=2) + "\n")
     _replace(out / CONFIG, as_toml(job.config))
 
 
@@ -178,6 +203,7 @@ def _facts(job: Job, trainer: Any, out: Path) -> dict[str, Any]:
         "dtype": str(job.loaded.manifest["dtype"]),
         "lengths": [len(example.input_ids) for example in examples],
         "mean_labels": n_learned / len(examples),
+        "passes": _said_of(job.passes),
         "first_loss": losses[0],
         "last_loss": losses[-1],
         "best_step": _best_step(out),

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from fcbench.types import Case
 
 CHECKPOINTS = "checkpoints"
+MOST = 0.5
+"""Examples are read together by default where more than this share of them begin alike."""
+PASS_TOKENS = 8192
+"""What a pass of several examples has at most by default, and so how much memory it takes."""
 log = logging.getLogger("fcbench")
 
 
@@ -170,17 +174,24 @@ def _check_rows(loaded: Loaded, examples: Sequence[Example]) -> None:
 
 
 def _passes(config: Config, model: Any, examples: Sequence[Example]) -> Passes:
+    """Return the largest passes of a step whose examples mostly begin alike, else one by one."""
     from fcbench.train._attention import sees_parts
-    from fcbench.train._shared import WORTH, families, share_of_families
+    from fcbench.train._shared import families, share_of_families
 
-    size = config.accumulate if config.batch_size is None else config.batch_size
-    if size > 1 and sees_parts(model):
-        found = families([example.input_ids for example in examples])
-        if config.batch_size is not None:
-            return Passes(size, config.accumulate, found)
-        if share_of_families(found, size) > WORTH:
-            return Passes(size, 1, found)
-    return Passes(config.batch_size or 1, config.accumulate)
+    step, size = config.accumulate, config.batch_size
+    alone = Passes(size or 1, step)
+    if max(size or 0, step if size is None else 0) < 2 or not sees_parts(model):  # noqa: PLR2004
+        return alone
+    found = families([example.input_ids for example in examples])
+    if size is not None:
+        return Passes(size, step, found)
+    longest = max(len(example.input_ids) for example in examples)
+    for n in range(step, 1, -1):
+        is_small = n * longest <= PASS_TOKENS  # as if nothing was shared
+        if step % n == 0 and is_small and share_of_families(found, n) > MOST:
+            log.info("passes of %d examples: what they share at their beginning is read once", n)
+            return Passes(n, step // n, found)
+    return alone
 
 
 def _calls_callback(config: Config, style: Style) -> CallsCallback | None:

@@ -15,7 +15,7 @@ BATCHES_SORTED = 50
 """Batches drawn together and sorted: more of them pad less, and mix less."""
 
 
-class BatchSampler(Sampler[int]):
+class FamilySampler(Sampler[int]):
     """Yields each example once, a batch being of one family, see families, or of about one length.
 
     An epoch's order depends on the seed and the epoch alone, so that a run which goes on in the

@@ -15,7 +15,7 @@ from fcbench.train._examples import IGNORED
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-WORTH = 0.5
+ALIKE = 0.5
 """Examples are of one family where more than this share of each is the beginning they share."""
 
 
@@ -29,7 +29,7 @@ def families(rows: Sequence[Sequence[int]]) -> list[int]:
         # In sorted rows what the first and the last share is what all between them share.
         shared = min(shared, n_alike(rows[before], rows[place]))
         longest = max(longest, len(rows[place]))
-        if shared <= WORTH * longest:
+        if shared <= ALIKE * longest:
             family, shared, longest = family + 1, len(rows[place]), len(rows[place])
         found[place] = family
     return found
@@ -45,7 +45,8 @@ class SharedCollator:
     """Lays a batch out as one row: what its examples share at their beginning, then each one's own.
 
     Each sees the shared part and itself, by PARTS, at the places that it has alone. The gradient
-    is that of the examples one by one; the shared part is computed once, and nothing is padded.
+    is that of the examples one by one, but for dropout, which leaves out the same of the shared
+    part for all of them; nothing is padded.
     """
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

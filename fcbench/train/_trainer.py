@@ -10,9 +10,10 @@ from tqdm import tqdm
 from transformers import Trainer, TrainerCallback
 
 from fcbench.errors import ModelError
+from fcbench.train._attention import NAME, PARTS
 from fcbench.train._examples import IGNORED
 from fcbench.train._optimiser import MasterAdamW
-from fcbench.train._sampler import BatchSampler
+from fcbench.train._sampler import FamilySampler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,14 +32,18 @@ class CallTrainer(Trainer):
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **options: Any) -> Any:
         """Return the loss of one pass over `inputs`, see loss_of."""
         inputs = {**inputs, "use_cache": False}
+        if PARTS in inputs and self.model.config._attn_implementation != NAME:  # noqa: SLF001
+            raise ModelError(
+                "the model's attention was changed: examples in one row would see each other"
+            )
         with only_before_labels(self.model, inputs["labels"]):
             return super().compute_loss(model, inputs, *args, **options)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> BatchSampler:
+    def _get_train_sampler(self, train_dataset: Any = None) -> FamilySampler:
         data: Any = self.train_dataset if train_dataset is None else train_dataset
         families = list(data["family"]) if "family" in data.column_names else None
         batch_size = self.args.per_device_train_batch_size
-        return BatchSampler(list(data["length"]), batch_size, self.args.seed, families)
+        return FamilySampler(list(data["length"]), batch_size, self.args.seed, families)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Return AdamW, with float32 copies of weights that are not in float32."""

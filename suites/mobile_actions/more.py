@@ -89,8 +89,8 @@ class SceneWriter(Writer):
         shape = self.drawn("shape")
         if shape == "no_call":
             return self.no_call(self.drawn("no_call"))
-        count = {"single": 1, "two": 2, "three": 3}[shape]
-        functions = [self.drawn("single")] if count == 1 else self.functions(count)
+        n_calls = {"single": 1, "two": 2, "three": 3}[shape]
+        functions = [self.drawn("single")] if n_calls == 1 else self.functions(n_calls)
         for _ in range(TRIES):
             # The deck gives another template than the one that was used up.
             with contextlib.suppress(NoNewText):

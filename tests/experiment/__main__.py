@@ -5,7 +5,7 @@
     python -m tests.experiment train:chat    # one step
 
 Each step is skipped where its result is there, and goes on where it was interrupted. All of it
-takes about six hours on 2 cores.
+takes hours on 2 cores.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def steps() -> dict[str, Callable[[], None]]:
 
 def data() -> None:
     """Write the generated rows that `more` learns from, and those that are held out."""
-    if HELD_OUT.is_file():
+    if MORE.is_file() and HELD_OUT.is_file():
         return
     TRAINED.mkdir(exist_ok=True)
     rows = more(N_MORE + N_HELD_OUT)
@@ -108,8 +108,12 @@ def train(name: str) -> None:
 
 def publish(out: Path) -> None:
     """Put the adapter where the repository keeps it."""
-    for name in (WEIGHTS, "adapter_config.json", "config.toml", "README.md", "curves.svg"):
+    for name in (WEIGHTS, "adapter_config.json", "config.toml", "curves.svg"):
         copy(out / name, ADAPTER / name)
+    # How it is asked where it stands now, of a suite that everybody has.
+    asked = f"--adapter {out} --suite {HELD_OUT}", f"--adapter {ADAPTER} --suite {SUITE}"
+    card = (out / "README.md").read_text("utf-8").replace(*asked)
+    (ADAPTER / "README.md").write_text(card, "utf-8")
     (ADAPTER / "NOTICE").write_text(NOTICE, encoding="utf-8")
 
 

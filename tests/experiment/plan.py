@@ -11,8 +11,9 @@ TRAINED = Path("experiment-results")
 ADAPTER = Path("results/adapters/mobile-actions-chat")
 """Where `more`, the adapter that is published, stands."""
 MORE, HELD_OUT = TRAINED / "more.jsonl", TRAINED / "more-held-out.jsonl"
-N_MORE, N_HELD_OUT = 8000, 96
-"""Generated rows that `more` learns from, and others that say which of its steps was best."""
+N_MORE, N_HELD_OUT = 8000, 48
+"""Generated rows that `more` learns from, and others that say which of its steps was best. Requests
+without a call recur in them; what says it is measured on calls."""
 BASE, SECOND_BASE = "gemma3-270m", "smollm2-135m-instruct"
 SUITE = "mobile_actions"
 TRAININGS = (

@@ -1,14 +1,17 @@
 """What examples share at their beginning is computed once, and nothing else changes."""
 
+import copy
 import random
+from itertools import pairwise
 
 import pytest
 import torch
 
+from fcbench.backends.transformers import depends_on_length
 from fcbench.train import _attention
 from fcbench.train._attention import PARTS
 from fcbench.train._examples import IGNORED
-from fcbench.train._sampler import BatchSampler
+from fcbench.train._sampler import FamilySampler
 from fcbench.train._shared import SharedCollator, families, share_of_families
 from fcbench.train._trainer import Collator, loss_of, only_before_labels
 from tests.backends.architectures import build
@@ -81,9 +84,32 @@ def test_models_that_do_not_hand_on_what_they_are_given_are_told(model, monkeypa
     dropped = lambda *args, **options: seen(*args, **{**options, PARTS: None})  # noqa: E731
     monkeypatch.setitem(_attention.AttentionInterface._global_mapping, _attention.NAME, dropped)
     assert not _attention.sees_parts(model)
-    model.set_attn_implementation("sdpa")
-    assert not _attention.sees_parts(model)
-    model.set_attn_implementation(_attention.NAME)
+    monkeypatch.undo()
+    other = copy.deepcopy(model)
+    other.set_attn_implementation("sdpa")
+    assert not _attention.sees_parts(other)
+
+
+def test_rotary_embeddings_that_depend_on_the_length_of_the_row_are_told(tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    made = AutoModelForCausalLM.from_pretrained(build("llama, two sets of positions", tmp_path))
+    made.set_attn_implementation(_attention.NAME)
+    assert depends_on_length(made.config)
+    assert not _attention.sees_parts(made)
+
+
+def test_a_window_that_no_layer_has_does_not_keep_products_away(model, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    folder = build("gemma3", tmp_path)
+    for kinds, is_used in ((["full_attention"] * 2, True), (["chunked_attention"] * 2, False)):
+        made = AutoModelForCausalLM.from_pretrained(folder)
+        made.config.layer_types = kinds
+        for module in made.modules():
+            if hasattr(module, "sliding_window"):
+                module.sliding_window = None
+        assert _attention._tells_windows(made) == is_used
 
 
 def test_families_are_the_rows_that_begin_alike_for_most_of_their_ids():
@@ -108,14 +134,17 @@ def test_families_are_the_rows_that_begin_alike_for_most_of_their_ids():
 
 def test_batches_are_of_one_family_and_the_rest_of_about_one_length():
     members = [i % 5 for i in range(100)] + list(range(5, 45))
-    lengths = [100 + i for i in range(140)]
-    sampler = BatchSampler(lengths, 4, seed=3, families=members)
+    lengths = [100 + (i * 37) % 200 for i in range(140)]
+    sampler = FamilySampler(lengths, 4, seed=3, families=members)
     order = list(sampler)
     assert sorted(order) == list(range(140))
-    batches = [[members[i] for i in order[n : n + 4]] for n in range(0, 140, 4)]
-    assert sum(len(set(batch)) == 1 for batch in batches) == 25
-    # Neither family by family nor the same in the next epoch.
-    assert len({batch[0] for batch in batches[:10]}) > 3
+    batches = [order[n : n + 4] for n in range(0, 140, 4)]
+    of_one = [b for b in batches if len({members[i] for i in b}) == 1]
+    assert len(of_one) == 25
+    rest = [[lengths[i] for i in b] for b in batches if b not in of_one]
+    assert max(max(some) - min(some) for some in rest) < 60
+    turns = [members[b[0]] for b in of_one]
+    assert sum(a != b for a, b in pairwise(turns)) > 10  # 4 family by family
     sampler.set_epoch(1)
     assert list(sampler) != order
 
@@ -130,8 +159,8 @@ def test_batches_are_of_one_family_and_the_rest_of_about_one_length():
         ({"batch_size": 2, "accumulate": 3}, (2, 3, True)),
         ({"batch_size": 1, "accumulate": 4}, (1, 4, False)),
         ({"batch_size": None, "accumulate": 1}, (1, 1, False)),
-        # What shares no beginning is one example a pass.
-        ({"batch_size": None, "accumulate": 64}, (1, 64, False)),
+        # 16 cases: the largest part of a step that they fill.
+        ({"batch_size": None, "accumulate": 64}, (16, 4, True)),
     ],
 )
 def test_a_step_is_one_pass_where_its_examples_begin_alike(config, fields, passes):
@@ -141,6 +170,60 @@ def test_a_step_is_one_pass_where_its_examples_begin_alike(config, fields, passe
     job = job_of(made, checked_cases(made))
     found = job.passes
     assert (found.batch_size, found.accumulate, found.families is not None) == passes
+
+
+def test_examples_are_read_one_by_one_where_little_is_shared_or_a_pass_is_large(
+    config, monkeypatch
+):
+    from fcbench.train import _job, _shared
+
+    made = config(batch_size=None, accumulate=4)
+    cases = _job.checked_cases(made)
+    longest = max(len(example.input_ids) for example in _job.job_of(made, cases).examples)
+    monkeypatch.setattr(_job, "PASS_TOKENS", 2 * longest)
+    assert _job.job_of(made, cases).passes[:2] == (2, 2)
+    monkeypatch.setattr(_job, "PASS_TOKENS", longest)
+    assert _job.job_of(made, cases).passes == (1, 4, None)
+    monkeypatch.undo()
+    monkeypatch.setattr(_shared, "ALIKE", 1.0)
+    assert _job.job_of(made, cases).passes == (1, 4, None)
+
+
+def test_a_run_is_not_resumed_with_steps_cut_otherwise(config, monkeypatch):
+    from fcbench.errors import RunError
+    from fcbench.train import fine_tune
+
+    made = config(batch_size=None, accumulate=4, max_steps=2, save_every=1)
+    (card := fine_tune(made).folder / "README.md").unlink()
+    monkeypatch.setattr(_attention, "sees_parts", lambda _: False)
+    with pytest.raises(RunError, match=r"'batch_size': 4.*'batch_size': 1"):
+        fine_tune(made, resume=True)
+    monkeypatch.undo()
+    fine_tune(made, resume=True)
+    assert "4, in passes of 4, what they share at their beginning computed once" in card.read_text()
+
+
+def test_a_whole_run_ends_where_its_last_step_was(config):
+    from fcbench.train import fine_tune
+
+    made = config(batch_size=None, accumulate=5, max_steps=None, epochs=2, save_every=1)
+    first = fine_tune(made)
+    assert first.facts["n_steps"] == 8  # 16 cases by 5, twice
+    (first.folder / "README.md").unlink()
+    again = fine_tune(made, resume=True)
+    assert again.facts["n_steps"] == 8
+    assert again.facts["last_loss"] == first.facts["last_loss"]
+
+
+def test_rows_of_several_examples_are_refused_by_another_attention(config):
+    from fcbench.errors import ModelError
+    from fcbench.train._job import checked_cases, job_of, trainer_of
+
+    made = config(batch_size=4)
+    job = job_of(made, checked_cases(made))
+    job.model.set_attn_implementation("sdpa")
+    with pytest.raises(ModelError, match="would see each other"):
+        trainer_of(job, progress=False).train()
 
 
 def test_a_run_with_a_shared_beginning_is_the_run_without(config, tmp_path, monkeypatch):

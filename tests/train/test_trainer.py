@@ -12,7 +12,7 @@ from fcbench.train._examples import IGNORED
 from fcbench.train._model import _rows_of
 from fcbench.train._optimiser import MasterAdamW
 from fcbench.train._rows import compute_rows_apart
-from fcbench.train._sampler import BatchSampler
+from fcbench.train._sampler import FamilySampler
 from fcbench.train._tokens import new_tokens
 from fcbench.train._trainer import Collator, loss_of, only_before_labels, places
 from tests.backends.architectures import ARCHITECTURES, build
@@ -258,7 +258,7 @@ def test_the_float32_weights_survive_a_checkpoint():
 @pytest.mark.parametrize(("n", "batch_size"), [(1, 1), (7, 3), (40, 4), (1001, 8)])
 def test_each_example_comes_once_in_batches_of_about_one_length(n, batch_size):
     lengths = [100 + (i * 37) % 400 for i in range(n)]
-    sampler = BatchSampler(lengths, batch_size, seed=1)
+    sampler = FamilySampler(lengths, batch_size, seed=1)
     order = list(sampler)
     assert sorted(order) == list(range(n))
     assert len(sampler) == n
@@ -272,7 +272,7 @@ def test_each_example_comes_once_in_batches_of_about_one_length(n, batch_size):
 
 def test_an_epochs_order_depends_on_nothing_but_seed_and_epoch():
     def order(seed, epoch):
-        sampler = BatchSampler([5] * 30, 3, seed)
+        sampler = FamilySampler([5] * 30, 3, seed)
         sampler.set_epoch(epoch)
         return list(sampler)
 

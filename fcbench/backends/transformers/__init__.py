@@ -29,7 +29,7 @@ try:
     )
     from fcbench.backends.transformers._logits import logits_at
     from fcbench.backends.transformers._memory import free_bytes, n_sequences
-    from fcbench.backends.transformers._read import LAYERS, reader_for
+    from fcbench.backends.transformers._read import LAYERS, depends_on_length, reader_for
 except ImportError as error:
     if str(error.name).partition(".")[0] not in ("torch", "transformers"):
         raise
@@ -50,6 +50,7 @@ __all__ = [
     "TokenizerTemplate",
     "TransformersBackend",
     "check_model",
+    "depends_on_length",
     "dtype_of",
     "load",
     "locate",

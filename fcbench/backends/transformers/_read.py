@@ -257,14 +257,19 @@ def reader_for(model: Any) -> Reader:
         [inner(torch.tensor([t], device=inner.device)).logits[0, -1] for t in texts]
     )
     config = inner.config.get_text_config()
-    rope = getattr(config, "rope_parameters", None) or {}
     kinds = set(getattr(config, "layer_types", None) or LAYERS)
-    if rope.get("rope_type") not in LENGTH_DEPENDENT and kinds <= LAYERS:
+    if not depends_on_length(config) and kinds <= LAYERS:
         for head in (inner.get_output_embeddings(), None):
             packed = _tried(inner, head, texts, expected)
             if packed is not None:
                 return packed
     return AloneReader(inner)
+
+
+def depends_on_length(config: Any) -> bool:
+    """Whether a token's rotary embedding depends on how long its whole text is."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    return rope.get("rope_type") in LENGTH_DEPENDENT
 
 
 def _tried(
