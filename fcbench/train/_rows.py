@@ -32,7 +32,7 @@ class RowsApart(TrainableTokensLayer):
         if base.bias is not None:
             trained = trained + base.bias[index]
         logits: torch.Tensor = base(x)
-        return logits.index_copy(-1, index, trained)
+        return logits.index_copy_(-1, index, trained)  # a copy would be of the whole vocabulary
 
     def _looked_up(
         self, ids: torch.Tensor, base: torch.nn.Embedding, rows: torch.Tensor, index: torch.Tensor

@@ -11,6 +11,7 @@ from transformers import Trainer, TrainerCallback
 
 from fcbench.errors import ModelError
 from fcbench.train._attention import NAME, PARTS
+from fcbench.train._entropy import cross_entropy
 from fcbench.train._examples import IGNORED
 from fcbench.train._optimiser import MasterAdamW
 from fcbench.train._sampler import FamilySampler
@@ -81,7 +82,7 @@ def loss_of(
     at = places(labels)
     wanted = labels[:, 1:][at[:, :-1]]
     logits = outputs.logits if outputs.logits.dim() == 2 else outputs.logits[at]  # noqa: PLR2004
-    total = torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="sum")
+    total = cross_entropy(logits, wanted)
     return total / (len(wanted) if num_items_in_batch is None else num_items_in_batch)
 
 
