@@ -45,4 +45,4 @@ def cross_entropy(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 def _chunks(*tensors: torch.Tensor) -> Any:
     """Yield the same rows of each tensor, so many that the first has CHUNK numbers."""
     n_rows = max(1, CHUNK // max(1, tensors[0].shape[-1]))
-    return zip(*(tensor.split(n_rows) for tensor in tensors), strict=True)
+    return zip(*(torch.split(tensor, n_rows) for tensor in tensors), strict=True)

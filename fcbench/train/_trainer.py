@@ -33,7 +33,8 @@ class CallTrainer(Trainer):
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **options: Any) -> Any:
         """Return the loss of one pass over `inputs`, see loss_of."""
         inputs = {**inputs, "use_cache": False}
-        if PARTS in inputs and self.model.config._attn_implementation != NAME:  # noqa: SLF001
+        inner: Any = self.model
+        if PARTS in inputs and inner.config._attn_implementation != NAME:  # noqa: SLF001
             raise ModelError(
                 "the model's attention was changed: examples in one row would see each other"
             )

@@ -41,7 +41,7 @@ TEMPLATE = Path(__file__).with_name("page.md")
 NAMES = {
     "chat": "(a) trained on chat",
     "raw": "(b) trained on raw text",
-    "more": "(a) with 8,000 more cases",
+    "more": "(a) with 16,000 more cases",
     None: "base",
     "cases-100": "100 cases, 3 epochs",
     "cases-300": "300 cases, 3 epochs",

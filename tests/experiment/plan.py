@@ -11,7 +11,7 @@ TRAINED = Path("experiment-results")
 ADAPTER = Path("results/adapters/mobile-actions-chat")
 """Where `more`, the adapter that is published, stands."""
 MORE, HELD_OUT = TRAINED / "more.jsonl", TRAINED / "more-held-out.jsonl"
-N_MORE, N_HELD_OUT = 8000, 48
+N_MORE, N_HELD_OUT = 16_000, 160
 """Generated rows that `more` learns from, and others that say which of its steps was best. Requests
 without a call recur in them; what says it is measured on calls."""
 BASE, SECOND_BASE = "gemma3-270m", "smollm2-135m-instruct"
