@@ -6,12 +6,15 @@ import copy
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fcbench import prompts
 from fcbench.backends.transformers import Loaded, wrap
 from fcbench.formats.functiongemma import CONTROL_TOKEN_IDS
 from fcbench.types import Call, Case, Tool
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TEMPLATE = Path(prompts.__file__).parent.parent / "formats" / "functiongemma.jinja"
 CITIES = ("Oslo", "Rome", "Paris", "Cairo", "Lima", "Quito", "Bern", "Minsk")
@@ -141,19 +144,9 @@ def hermes(answer: Any = None) -> Loaded:
 
 def hermes_tokenizer() -> Any:
     """Return a ChatML tokenizer without tool tags and without a beginning of text, as SmolLM2's."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=600,
-        special_tokens=list(CHATML),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator([p + a for p, a in hermes_lessons()], trainer)
+    tokenizer = byte_level_bpe([p + a for p, a in hermes_lessons()], CHATML, 600)
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>"
     )
@@ -186,21 +179,29 @@ def train(loaded: Loaded, pairs: list[tuple[str, str]], steps: int) -> None:
     loaded.model.eval()
 
 
-def write_tokenizer(folder: Path) -> Any:
-    """Write a tokenizer that knows every control token and the words of these prompts."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
+def byte_level_bpe(texts: Sequence[str], special: Sequence[str], size: int) -> Any:
+    """Return a tokenizer of bytes and what is frequent in texts, each special token one id."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=700,
-        special_tokens=list(SPECIAL),
+        vocab_size=size,
+        special_tokens=list(special),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator([p + a for p, a in lessons()], trainer)
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def write_tokenizer(folder: Path) -> Any:
+    """Write a tokenizer that knows every control token and the words of these prompts."""
+    from tokenizers import processors
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = byte_level_bpe([p + a for p, a in lessons()], SPECIAL, 700)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<bos> $A", special_tokens=[("<bos>", SPECIAL.index("<bos>"))]
     )

@@ -180,7 +180,7 @@ def _passes(config: Config, model: Any, examples: Sequence[Example]) -> Passes:
 
     step, size = config.accumulate, config.batch_size
     alone = Passes(size or 1, step)
-    if max(size or 0, step if size is None else 0) < 2 or not sees_parts(model):  # noqa: PLR2004
+    if (size or step) == 1 or not sees_parts(model):
         return alone
     found = families([example.input_ids for example in examples])
     if size is not None:

@@ -239,7 +239,8 @@ def as_markdown(result: dict[str, Any]) -> str:
     return f"""# Training speed
 
 Written by `make bench-training`: {MODEL} in {result["dtype"]} on {SUITE}'s training cases, each with
-its own order of tools, and on generated ones of which eight share their tools; LoRA, {EXAMPLES_A_STEP} examples a step, {STEPS} steps, on {result["machine"]["cpus"]} cores
+its own order of tools, and on generated ones of which eight share their tools; LoRA,
+{EXAMPLES_A_STEP} examples a step, {STEPS} steps, on {result["machine"]["cpus"]} cores
 ({result["machine"]["processor"]}). The plain recipe is transformers' Trainer with
 labels = input_ids, all logits, padding to the longest.
 

@@ -15,7 +15,7 @@ import logging
 import shutil
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     from tests.experiment.plan import Row
 
+STYLES: dict[str, Literal["raw"]] = {"raw": "raw"}  # others were trained on chat
 WEIGHTS = "adapter_model.safetensors"
 NOTICE = (
     "Gemma is provided under and subject to the Gemma Terms of Use found at "
@@ -72,8 +73,7 @@ def main() -> None:
 
 def steps() -> dict[str, Callable[[], None]]:
     """Name -> step, in the order of work."""
-    found: dict[str, Callable[[], None]] = {}
-    found["data"] = data
+    found: dict[str, Callable[[], None]] = {"data": data}
     for training in TRAININGS:
         found[f"train:{training}"] = partial(train, training)
         found[f"ask:{training}"] = partial(ask, training)
@@ -159,7 +159,7 @@ def doctor(training: str | None) -> None:
     options = Options(
         adapter=adapter_of(training),
         train_data=None if training is None else SUITE,
-        format_style="raw" if training == "raw" else "chat",
+        format_style=None if training is None else STYLES.get(training, "chat"),
         prompt="chat",
     )
     report = msgspec.to_builtins(examine(BASE, options))
