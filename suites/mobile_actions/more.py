@@ -1,7 +1,9 @@
 """More training rows than are kept: python -m suites.mobile_actions.more N --out FILE.
 
 The rows are train.jsonl's in form and made by the same code, from the words and phrasings of
-train and of *_more.toml together. The same N gives the same bytes, and a smaller N their beginning.
+train and of *_more.toml together. Most names, places, titles and texts are varied, so that they
+come once: what comes often is learned by heart and written in the place of what was asked. The same
+N gives the same bytes, and a smaller N their beginning.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suites.mobile_actions.generate import NoNewText, Row, Writer, rows
+from suites.mobile_actions.slots import fits
+from suites.mobile_actions.varied import Variety
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,13 +40,14 @@ FUNCTIONS = {
     "create_contact": 24,
 }
 DATES = {"relative": 5, "absolute": 1}
+VARIED = 0.8  # of values
 TRIES = 100  # templates that may turn out to be used up
 # More plain values than in train.jsonl: there are many of them, and few with quotes or braces.
 TEXTS = {"plain": 8, "punctuation": 4, "quotes": 4, "braces": 3, "non_latin": 4}
 VALUES = {
     "send_email": TEXTS,
     "create_calendar_event": TEXTS,
-    "create_contact": {"plain": 5, "non_latin": 1},
+    "create_contact": {"plain": 4, "non_latin": 2},
 }
 
 
@@ -51,9 +56,21 @@ class SceneWriter(Writer):
 
     def __init__(self) -> None:
         """Read the words and phrasings; neither evaluation's nor training's texts come again."""
-        seen = {row["messages"][1]["content"] for s in ("eval", "train") for row in rows(s)}
+        others = [row["messages"] for split in ("eval", "train") for row in rows(split)]
+        seen = {messages[1]["content"] for messages in others}
         super().__init__("more", seen, ["train", "more"])
+        # Every value of the other files: what is varied is none of them.
+        self.known = {
+            value
+            for messages in others
+            for call in messages[2].get("tool_calls", ())
+            for value in call["function"]["arguments"].values()
+        }
         self.told: set[str] = set()  # requests without a call in this scene
+        names = ("first_names", "last_names", "non_latin_names", "domains")
+        pools = [value for name in names for value in self.pools[name]]
+        kinds = [value for pool in self.values.values() for kind in pool.values() for value in kind]
+        self.variety = Variety(self.rng, pools + kinds)
         shares = {"shape": SHAPES, "no_call": NO_CALLS, "function": FUNCTIONS, "single": FUNCTIONS}
         for name, share in (shares | VALUES | {"date": DATES}).items():
             self.share(name, share)
@@ -79,6 +96,33 @@ class SceneWriter(Writer):
             return False
         self.told.add(text)
         return True
+
+    def free(self, slot: str, kind: str, before: str, after: str) -> str:
+        """Return a value of this kind that mostly never came before, where that can stand here."""
+        known = super().free(slot, kind, before, after)
+        if self.rng.random() < VARIED:
+            varied = self.variety.value(known)
+            if varied not in self.known and fits(varied, slot, before, after):
+                return varied
+        return known
+
+    def person(self, kind: str, adjacent: bool) -> dict[str, str]:  # noqa: FBT001  as it is
+        """Return names and addresses that mostly never came before."""
+        given = super().person(kind, adjacent)
+        if self.rng.random() < VARIED:
+            first, last = (self.variety.value(given[k]) for k in ("first_name", "last_name"))
+            given |= {"first_name": first, "last_name": last, "email": self.address(first, last)}
+        if self.rng.random() < VARIED:
+            names = (self.rng.choice(self.pools[k]) for k in ("first_names", "last_names"))
+            given["to"] = self.address(*map(self.variety.value, names))
+        return given
+
+    def address(self, first: str, last: str) -> str:
+        """Return an email address, mostly of a domain that never came before."""
+        box, at, domain = super().address(first, last).partition("@")
+        label, dot, rest = domain.partition(".")
+        varied = self.variety.value(label)
+        return f"{box}{at}{varied if varied.isascii() else label}{dot}{rest}"
 
     def drawn(self, name: str) -> str:
         """Return the next kind of `name`, by its shares."""

@@ -1,6 +1,7 @@
 """Training rows made on demand; test_mobile_actions_data.py tests them as the committed ones."""
 
 import json
+import random
 from collections import Counter
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from fcbench import prompts
 from fcbench.suite import load_training
 from suites.mobile_actions.more import FUNCTIONS, SCENE, SHAPES, main, more
+from suites.mobile_actions.varied import Variety, script_of, words_in
 
 N_ROWS = 400
 
@@ -79,3 +81,35 @@ def test_a_file_is_read_as_training_data_whose_targets_the_strict_grammar_accept
     assert len(cases) == N_ROWS
     targets = prompts.targets(cases, "chat", prompts.Style())
     assert [target.fault for target in targets] == [None] * N_ROWS
+
+
+def test_most_values_come_once_so_that_they_can_only_be_copied():
+    values = [
+        value
+        for row in more(2 * N_ROWS)
+        for call in row["messages"][2].get("tool_calls", ())
+        for name, value in call["function"]["arguments"].items()
+        if name != "datetime"
+    ]
+    counts = Counter(values)
+    assert sum(count == 1 for count in counts.values()) > 0.75 * len(values)
+
+
+def test_what_is_varied_keeps_its_shape():
+    variety = Variety(random.Random(1), ["Oslo Station", "γιορτή σχολείου", "हवा महल", "red lamp"])
+    for value in ("Oslo [lamp]: 'red' Station", "γιορτή, 2 σχολείου!", "हवा (महल)"):
+        found = {variety.value(value) for _ in range(20)}
+        assert len(found) > 1
+        for other in found:
+            assert shape(other) == shape(value)
+            assert [script_of(w) for w in words_in(other)] == [
+                script_of(w) for w in words_in(value)
+            ]
+
+
+def shape(text):
+    """What stands around a text's words, and which of these are capital."""
+    words = words_in(text)
+    for word in words:
+        text = text.replace(word, "w", 1)
+    return text, [word[0].isupper() for word in words]
