@@ -59,7 +59,7 @@ class SceneWriter(Writer):
         others = [row["messages"] for split in ("eval", "train") for row in rows(split)]
         seen = {messages[1]["content"] for messages in others}
         super().__init__("more", seen, ["train", "more"])
-        # Every value of the other files: what is varied is none of them.
+        # Every value of the other files: no varied text, title or place is one of them.
         self.known = {
             value
             for messages in others

@@ -73,7 +73,7 @@ class Variety:
 
 
 def halves(word: str) -> tuple[str, str]:
-    """Return a word in two, no letter parted from its marks."""
+    """Return a word in two, the second half small; no letter is parted from its marks."""
     middle = (len(word) + 1) // 2
     while middle < len(word) and unicodedata.category(word[middle])[0] == "M":
         middle += 1
