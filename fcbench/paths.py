@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+"""The file of a LoRA adapter's weights, as peft writes it."""
 _PACKAGE = Path(__file__).resolve().parent
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FORMAT = "functiongemma"
 SHOWN = (*HEADLINE, "abstention")
+MARKDOWN = "github"
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -170,11 +171,16 @@ def _rank(row: Row) -> tuple[float, ...] | tuple[float | str, ...]:
 
 
 def as_text(rows: Iterable[Row], style: str = "simple") -> str:
-    """Return the tables, each with the outcomes counted under it; `style` is tabulate's."""
+    """Return the tables, each with what the turns were; `style` is tabulate's.
+
+    In Markdown ("github"), whose rows may be long, that is a column; else a table below.
+    """
     parts = []
     for title, members in tables(rows).items():
-        heading = f"### {title}" if style == "github" else title
-        parts += [heading, _metrics_table(members, style), _outcomes_table(members, style)]
+        if style == MARKDOWN:
+            parts += [f"### {title}", _whole_table(members)]
+        else:
+            parts += [title, _metrics_table(members, style), _outcomes_table(members, style)]
     return "\n\n".join([*parts, _FOOTNOTE]) + "\n"
 
 
@@ -185,42 +191,54 @@ _FOOTNOTE = (
 )
 
 
+def _whole_table(rows: Sequence[Row]) -> str:
+    """Return everything of each run in one line of Markdown."""
+    from tabulate import tabulate
+
+    body = [[*_metrics(row), _outcomes(row)] for row in rows]
+    header = [*_HEADER, f"what the {_n_turns(rows)}turns were"]
+    return tabulate(body, header, tablefmt=MARKDOWN, disable_numparse=True)
+
+
 def _metrics_table(rows: Sequence[Row], style: str) -> str:
     from tabulate import tabulate
 
-    header = ["model", "prompt", *(name.replace("_", " ") for name in SHOWN), "errors", "s/answer"]
-    body = [
-        [
-            row.model,
-            row.prompt,
-            *(cell(row.metrics[name]) for name in SHOWN),
-            row.n_errors,
-            "—" if row.seconds_per_case is None else f"{row.seconds_per_case:.2f}",
-        ]
-        for row in rows
-    ]
-    return tabulate(
-        body, header, tablefmt=style, disable_numparse=True, maxcolwidths=_widths(style, header)
-    )
+    body = list(map(_metrics, rows))
+    widths = _widths(len(_HEADER))
+    return tabulate(body, _HEADER, tablefmt=style, disable_numparse=True, maxcolwidths=widths)
 
 
 def _outcomes_table(rows: Sequence[Row], style: str) -> str:
-    """Say of each run what its turns were, the most frequent first."""
     from tabulate import tabulate
 
-    body = [
-        [row.model, row.prompt, ", ".join(f"{kind} {n}" for kind, n in row.outcomes.items())]
-        for row in rows
-    ]
+    body = [[row.model, row.prompt, _outcomes(row)] for row in rows]
+    header = ["model", "prompt", f"what the {_n_turns(rows)}turns were"]
+    return tabulate(body, header, tablefmt=style, maxcolwidths=_widths(len(header)))
+
+
+_HEADER = ["model", "prompt", *(name.replace("_", " ") for name in SHOWN), "errors", "s/answer"]
+
+
+def _metrics(row: Row) -> list[str]:
+    seconds = "—" if row.seconds_per_case is None else f"{row.seconds_per_case:.2f}"
+    cells = [cell(row.metrics[name]) for name in SHOWN]
+    return [row.model, row.prompt, *cells, str(row.n_errors), seconds]
+
+
+def _outcomes(row: Row) -> str:
+    """Return what a run's turns were, the most frequent first."""
+    return ", ".join(f"{kind} {n}" for kind, n in row.outcomes.items())
+
+
+def _n_turns(rows: Sequence[Row]) -> str:
+    """Return how many turns each row has, "" where they have not all as many."""
     counts = {sum(row.outcomes.values()) for row in rows}
-    n_turns = f"{counts.pop()} " if len(counts) == 1 else ""
-    header = ["model", "prompt", f"what the {n_turns}turns were"]
-    return tabulate(body, header, tablefmt=style, maxcolwidths=_widths(style, header))
+    return f"{counts.pop()} " if len(counts) == 1 else ""
 
 
-def _widths(style: str, header: Sequence[str]) -> list[int | None] | None:
-    """Return where a terminal's table breaks lines: long model names. Markdown is not broken."""
-    return None if style == "github" else [28, *[None] * (len(header) - 1)]
+def _widths(n_columns: int) -> list[int | None]:
+    """Return where a terminal's table breaks lines: long model names."""
+    return [28, *[None] * (n_columns - 1)]
 
 
 def cell(estimate: Estimate) -> str:

@@ -27,11 +27,12 @@ def card(config: Config, facts: Mapping[str, Any], curves: Curves) -> str:
     """Return the card as Markdown."""
     style = config.format_style
     what = "A LoRA adapter for" if config.method != "full" else "A fine-tune of"
+    before = "" if config.adapter is None else f", on from the adapter {config.adapter}"
     parts = [
         f"# {Path(config.out).name}",
         (
             f"{what} {config.model}, made by `python -m fcbench train` from "
-            f"{facts['n_examples']} examples of {', '.join(config.data)}."
+            f"{facts['n_examples']} examples of {', '.join(config.data)}{before}."
         ),
         "## How to ask it",
         (

@@ -53,6 +53,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         list[str],
         _said("JSON lines to train on, or suites whose training file is meant; several are joined"),
     ]
+    adapter: Annotated[
+        str | None,
+        _said(
+            "LoRA adapter whose weights training goes on from, with its rank, layers and tokens; "
+            "by default a new one is begun"
+        ),
+    ] = None
     out: Annotated[str, _said("folder for the adapter or model, checkpoints, curves and card")]
     format_style: Annotated[
         FormatStyle,

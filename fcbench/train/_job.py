@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fcbench.errors import ModelError, UsageError
 from fcbench.formats import detect_format
+from fcbench.paths import ADAPTER_WEIGHTS
 from fcbench.prompts import Style
 from fcbench.suite import load_suite, load_training, training_file
 from fcbench.train._examples import encode, fault_counts, valid_targets
@@ -121,10 +122,14 @@ def job_of(config: Config, cases: list[Case]) -> Job:
 
 
 def data_sha256(config: Config) -> dict[str, str]:
-    """Return the SHA-256 of each file of training data, by the name that the config gives it."""
-    return {
-        name: hashlib.sha256(training_file(name).read_bytes()).hexdigest() for name in config.data
-    }
+    """Return the SHA-256 of each file of training data, by the name that the config gives it.
+
+    The weights that training goes on from are such a file too.
+    """
+    files = {name: training_file(name) for name in config.data}
+    if config.adapter is not None:
+        files[config.adapter] = Path(config.adapter).expanduser() / ADAPTER_WEIGHTS
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
 
 
 def _cases(config: Config) -> list[Case]:

@@ -7,7 +7,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fcbench.backends import ModelOptions
+from fcbench.backends import ModelOptions, check_model
 from fcbench.backends.transformers import dtype_of, load
 from fcbench.errors import MissingExtra, UsageError, nearest
 from fcbench.train import _attention, _tokens
@@ -19,11 +19,22 @@ if TYPE_CHECKING:
 
 
 def check_method(config: Config) -> None:
-    """Raise MissingExtra for a package that the method needs and that is not installed."""
+    """Raise MissingExtra for a package that the method needs and that is not installed.
+
+    UsageError and ModelError for an adapter that cannot be gone on from.
+    """
     needed = {"lora": ["peft"], "qlora": ["peft", "bitsandbytes"], "full": []}[config.method]
     for package in [*needed, "accelerate", "datasets"]:
         if importlib.util.find_spec(package) is None:
             raise MissingExtra(package, "qlora" if package == "bitsandbytes" else "train")
+    if config.adapter is None:
+        return
+    if config.method == "full":
+        raise UsageError(
+            "a full fine-tune has no adapter to go on from",
+            hint="python -m fcbench merge makes a model of it",
+        )
+    check_model(config.model, ModelOptions(adapter=config.adapter))
 
 
 def load_base(config: Config) -> Loaded:
@@ -74,7 +85,7 @@ def prepare(config: Config, loaded: Loaded, token_ids: list[int]) -> Any:
     _attention.use_products(model)
     if config.method == "full":
         return model.train()
-    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+    from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 
     from fcbench.train._rows import compute_rows_apart
 
@@ -82,17 +93,22 @@ def prepare(config: Config, loaded: Loaded, token_ids: list[int]) -> Any:
         model = prepare_model_for_kbit_training(  # type: ignore[no-untyped-call]
             model, use_gradient_checkpointing=False
         )
-    lora = LoraConfig(
-        r=config.lora_r,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules=_targets(config, model),
-        trainable_token_indices=_rows_of(model, token_ids),
-        task_type="CAUSAL_LM",
-    )
     # Adapters in float32 would cast every activation on its way through them; the optimiser keeps
     # them in float32 instead.
-    adapted = get_peft_model(model, lora, autocast_adapter_dtype=False)
+    if config.adapter is not None:
+        adapted = PeftModel.from_pretrained(
+            model, config.adapter, is_trainable=True, autocast_adapter_dtype=False
+        )
+    else:
+        lora = LoraConfig(
+            r=config.lora_r,
+            lora_alpha=config.lora_alpha,
+            lora_dropout=config.lora_dropout,
+            target_modules=_targets(config, model),
+            trainable_token_indices=_rows_of(model, token_ids),
+            task_type="CAUSAL_LM",
+        )
+        adapted = get_peft_model(model, lora, autocast_adapter_dtype=False)
     # Loading a checkpoint would make them float32 too.
     adapted.load_adapter = partial(  # type: ignore[method-assign]
         adapted.load_adapter, autocast_adapter_dtype=False

@@ -21,6 +21,7 @@ import msgspec
 from fcbench.backends import ModelOptions
 from fcbench.errors import ModelError, UsageError, nearest
 from fcbench.formats import guess_format, module_of
+from fcbench.paths import ADAPTER_WEIGHTS
 from fcbench.suite import load_suite
 from fcbench.train._merge_probe import (
     N_CASES,
@@ -174,7 +175,7 @@ def _check_adapter(adapter: str) -> None:
     """Raise ModelError for a weight of the adapter's that is not finite."""
     from safetensors import safe_open
 
-    path = Path(adapter).expanduser() / "adapter_model.safetensors"
+    path = Path(adapter).expanduser() / ADAPTER_WEIGHTS
     if not path.is_file():
         return  # loading tells what is missing
     with safe_open(path, framework="pt") as file:

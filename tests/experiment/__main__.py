@@ -22,6 +22,7 @@ import msgspec
 import fcbench
 from fcbench.backends import ModelOptions, open_model
 from fcbench.doctor import Options, examine
+from fcbench.paths import ADAPTER_WEIGHTS
 from fcbench.runs import execute, plan
 from fcbench.train import fine_tune, read_config
 from suites.mobile_actions.more import more, write
@@ -32,8 +33,11 @@ from tests.experiment.plan import (
     HELD_OUT,
     MODELS,
     MORE,
+    MORE_2,
     N_HELD_OUT,
     N_MORE,
+    N_MORE_2,
+    PUBLISHED,
     ROOT,
     ROWS,
     RUNS,
@@ -52,7 +56,6 @@ if TYPE_CHECKING:
     from tests.experiment.plan import Row
 
 STYLES: dict[str, Literal["raw"]] = {"raw": "raw"}  # others were trained on chat
-WEIGHTS = "adapter_model.safetensors"
 NOTICE = (
     "Gemma is provided under and subject to the Gemma Terms of Use found at "
     "https://ai.google.dev/gemma/terms\n\n"
@@ -85,13 +88,15 @@ def steps() -> dict[str, Callable[[], None]]:
 
 
 def data() -> None:
-    """Write the generated rows that `more` learns from, and those that are held out."""
-    if MORE.is_file() and HELD_OUT.is_file():
+    """Write the generated rows that are learned from, and those that are held out."""
+    if MORE.is_file() and HELD_OUT.is_file() and MORE_2.is_file():
         return
     TRAINED.mkdir(exist_ok=True)
-    rows = more(N_MORE + N_HELD_OUT)
+    n_before = N_MORE + N_HELD_OUT
+    rows = more(n_before + N_MORE_2)
     write(MORE, rows[:N_MORE])
-    write(HELD_OUT, [{**row, "metadata": "eval"} for row in rows[N_MORE:]])
+    write(HELD_OUT, [{**row, "metadata": "eval"} for row in rows[N_MORE:n_before]])
+    write(MORE_2, rows[n_before:])
 
 
 def train(name: str) -> None:
@@ -102,13 +107,13 @@ def train(name: str) -> None:
         fine_tune(config, resume=True, progress=True)
     for kind in ("jsonl", "svg"):
         copy(out / f"curves.{kind}", ROOT / f"curves-{name}.{kind}")
-    if name == "more":
+    if name == PUBLISHED:
         publish(out)
 
 
 def publish(out: Path) -> None:
     """Put the adapter where the repository keeps it."""
-    for name in (WEIGHTS, "adapter_config.json", "config.toml", "curves.svg"):
+    for name in (ADAPTER_WEIGHTS, "adapter_config.json", "config.toml", "curves.svg"):
         copy(out / name, ADAPTER / name)
     # How it is asked where it stands now, of a suite that everybody has.
     asked = f"--adapter {out} --suite {HELD_OUT}", f"--adapter {ADAPTER} --suite {SUITE}"

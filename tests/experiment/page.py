@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
@@ -14,11 +13,9 @@ import fcbench
 from fcbench.errors import FcbenchError
 from fcbench.metrics import HEADLINE
 from fcbench.report.leaderboard import cell
-from fcbench.report.markdown import insert
 from fcbench.runs import read_run
 from fcbench.train._curves import Curves
 from tests.experiment.plan import (
-    MAIN,
     MODELS,
     PROMPTS,
     ROOT,
@@ -37,11 +34,14 @@ if TYPE_CHECKING:
     from fcbench.types import Run
 
 PAGE = ROOT / "README.md"
+SHOWN = (*HEADLINE, "abstention")
+EXACT = SHOWN.index("argument_exact_match")
+HEADERS = ("model", "asked", *(name.replace("_", " ") for name in SHOWN))
 TEMPLATE = Path(__file__).with_name("page.md")
 NAMES = {
     "chat": "(a) trained on chat",
     "raw": "(b) trained on raw text",
-    "more": "(a) with 16,000 more cases",
+    "more-2": "(a) with 20,000 more cases",
     None: "base",
     "cases-100": "100 cases, 3 epochs",
     "cases-300": "300 cases, 3 epochs",
@@ -52,23 +52,10 @@ NAMES = {
 
 
 def write() -> None:
-    """Write the page: its words, and the tables of what is stored between their markers."""
-    shutil.copyfile(TEMPLATE, PAGE)
-    for name, text in tables().items():
-        insert(PAGE, name, text)
-
-
-def tables() -> dict[str, str]:
-    """Return the tables by the name of their markers."""
-    return {
-        "calls": calls([row for row in MAIN if row.decode == "greedy"]),
-        "constrained": calls([row for row in MAIN if row.decode != "greedy"]),
-        "failures": failures(),
-        "losses": losses(),
-        "doctor": doctor(),
-        "scaling": calls([*SCALING, Row("chat")]),
-        "second": calls(SECOND),
-    }
+    """Write the page: its words, and the tables of what is stored."""
+    words = TEMPLATE.read_text(encoding="utf-8")
+    tables = {"calls": calls(), "losses": losses(), "doctor": doctor(), "others": others()}
+    PAGE.write_text(words.format(**tables), encoding="utf-8")
 
 
 @cache
@@ -101,54 +88,61 @@ def _scores(row: Row) -> Scores | None:
     return None if run is None else fcbench.score(run)
 
 
-def calls(rows: Sequence[Row]) -> str:
-    """Return the three metrics and abstention of rows, asked as the table says."""
-    lines = []
-    for row in rows:
-        scores = _scores(row)
-        name = NAMES[row.training]
-        if row.training is None and row.format == "hermes":
-            name = "SmolLM2 135M, base"
-        values = ["—"] * 4
-        if scores is not None:
-            values = [cell(scores.metrics[metric]) for metric in (*HEADLINE, "abstention")]
-        lines.append([name, row.prompt, *values])
-    headers = ["model", "asked", *(m.replace("_", " ") for m in (*HEADLINE, "abstention"))]
-    return _table(lines, headers)
-
-
-def failures() -> str:
-    """Return what the turns were, of greedy rows that are of a trained model."""
+def calls() -> str:
+    """Return each model asked in each way: the metrics, and what its turns were."""
     lines = []
     for training in MODELS:
         for prompt in PROMPTS:
-            scores = _scores(Row(training, prompt))
-            kinds = {} if scores is None else scores.outcomes
-            said = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
-            lines.append([NAMES[training], prompt, said or "—"])
-    return _table(lines, ["model", "asked", "what the 200 turns were"])
+            free, held = Row(training, prompt), Row(training, prompt, "constrained")
+            line = [NAMES[training], prompt, *_cells(free), _cells(held)[EXACT], _turns(free)]
+            lines.append(line)
+    return _table(lines, [*HEADERS, "exact match, constrained", "what the 200 turns were"])
+
+
+def others() -> str:
+    """Return the metrics of the other ways out."""
+    lines = [[NAMES[row.training], row.prompt, *_cells(row)] for row in SCALING]
+    for row in SECOND:
+        name = "SmolLM2 135M, base" if row.training is None else NAMES[row.training]
+        lines.append([name, f"{row.prompt}, {row.format}", *_cells(row)])
+    return _table(lines, HEADERS)
+
+
+def _cells(row: Row) -> list[str]:
+    scores = _scores(row)
+    return ["—" if scores is None else cell(scores.metrics[metric]) for metric in SHOWN]
+
+
+def _turns(row: Row) -> str:
+    """Return the outcomes of a row's turns, the most frequent first."""
+    scores = _scores(row)
+    counted = {} if scores is None else scores.outcomes
+    most_first = sorted(counted.items(), key=lambda kind: -kind[1])
+    return ", ".join(f"{kind} {count}" for kind, count in most_first) or "—"
 
 
 def losses() -> str:
-    """Return the loss beside the calls of both trainings, step by step."""
-    measured: dict[int, list[str]] = {}
-    for column, training in enumerate(("chat", "raw")):
-        for step, loss, line in _measured(training):
-            row = measured.setdefault(step, ["—"] * 6)
-            values = [f"{100 * line['calls'][m]['value']:.3g}" for m in (HEADLINE[0], HEADLINE[2])]
-            row[3 * column : 3 * column + 3] = ["—" if loss is None else f"{loss:.3f}", *values]
-    lines = [[str(step), *row] for step, row in sorted(measured.items())]
+    """Return the loss beside the calls of both trainings, at a few of the steps measured."""
+    (a, b) = (_measured(training) for training in ("chat", "raw"))
+    both = sorted(a.keys() & b.keys())
+    shown = both[:: max(1, (len(both) - 1) // 2)]  # begin, middle and end
+    lines = [[str(step), *a[step], *b[step]] for step in shown]
     columns = ("loss", "valid %", "exact %")
     return _table(lines, ["step", *(f"({x}) {c}" for x in "ab" for c in columns)])
 
 
-def _measured(training: str) -> list[tuple[int, float | None, dict[str, Any]]]:
-    """Return each measurement's step, the mean loss since the one before, and its line."""
+def _measured(training: str) -> dict[int, list[str]]:
+    """Return the mean loss since the last measurement and the calls, by the step measured."""
     path = ROOT / f"curves-{training}.jsonl"
     if not path.is_file():
-        return []
+        return {}
     curves = Curves(path.parent, name=path.stem)
-    return [(line["step"], curves.loss_at(line["step"]), line) for line in curves.measured]
+    found = {}
+    for line in curves.measured:
+        loss = curves.loss_at(line["step"])
+        shares = [f"{100 * line['calls'][m]['value']:.3g}" for m in (HEADLINE[0], HEADLINE[2])]
+        found[line["step"]] = ["—" if loss is None else f"{loss:.3f}", *shares]
+    return found
 
 
 def doctor() -> str:

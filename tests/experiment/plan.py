@@ -9,17 +9,22 @@ ROOT = Path("results/original_experiment")
 RUNS = ROOT / "runs"
 TRAINED = Path("experiment-results")
 ADAPTER = Path("results/adapters/mobile-actions-chat")
-"""Where `more`, the adapter that is published, stands."""
-MORE, HELD_OUT = TRAINED / "more.jsonl", TRAINED / "more-held-out.jsonl"
-N_MORE, N_HELD_OUT = 16_000, 160
-"""Generated rows that `more` learns from, and others that say which of its steps was best. Requests
-without a call recur in them; what says it is measured on calls."""
+"""Where the adapter that is published stands."""
+PUBLISHED = "more-2"
+MORE, HELD_OUT, MORE_2 = (
+    TRAINED / f"{name}.jsonl" for name in ("more", "more-held-out", PUBLISHED)
+)
+N_MORE, N_HELD_OUT, N_MORE_2 = 16_000, 160, 4_000
+"""Generated rows that `more` learns from, others that say which of its steps was best, and those
+with which `more-2` goes on from there. Requests without a call recur in them; what says which step
+was best is measured on calls."""
 BASE, SECOND_BASE = "gemma3-270m", "smollm2-135m-instruct"
 SUITE = "mobile_actions"
 TRAININGS = (
     "chat",
     "raw",
     "more",
+    "more-2",
     "cases-100",
     "cases-300",
     "epochs-1",
@@ -27,7 +32,8 @@ TRAININGS = (
     "hermes",
 )
 """Names of TOML files in ROOT. `cases-100` is three epochs of 100 cases, as `chat` is of 900;
-`epochs-1` and `epochs-10` are so many of the same 100; `more` is the 900 and generated ones, once."""
+`epochs-1` and `epochs-10` are so many of the same 100; `more` is the 900 and generated ones, once,
+and `more-2` goes on from it."""
 
 
 class Row(NamedTuple):
@@ -45,7 +51,7 @@ class Row(NamedTuple):
 
 
 PROMPTS = ("chat", "raw", "bare")
-MODELS = ("chat", "raw", "more", None)
+MODELS = ("chat", "raw", PUBLISHED, None)
 """The trainings that are asked in every way, and the base."""
 MAIN = tuple(
     Row(training, prompt, decode)
@@ -59,7 +65,7 @@ ROWS = (*MAIN, *SCALING, *SECOND)
 
 
 def adapter_of(training: str | None) -> str | None:
-    """Return the folder of a training's adapter; the published one for `more`."""
+    """Return the folder of a training's adapter; of the published one where everybody has it."""
     if training is None:
         return None
-    return str(ADAPTER if training == "more" else TRAINED / training)
+    return str(ADAPTER if training == PUBLISHED else TRAINED / training)

@@ -62,6 +62,36 @@ def test_an_adapter_is_saved_that_the_base_takes_and_that_names_it(config, untra
     assert trained.facts["n_trained"] < trained.facts["n_parameters"] / 4
 
 
+def test_training_goes_on_from_an_adapter(config, tmp_path):
+    lora = {"method": "lora", "lora_r": 4, "learning_rate": 1e-2, "max_steps": 6}
+    first = fine_tune(config(**lora))
+    again = {"adapter": str(first.folder), "learning_rate": 1e-3, "out": str(tmp_path / "again")}
+    made = config(**lora | again)
+    second = fine_tune(made)
+    assert first.facts["last_loss"] < 0.8 * first.facts["first_loss"]
+    assert second.facts["first_loss"] == pytest.approx(first.facts["last_loss"], rel=0.2)
+    before, after = weights(first.folder), weights(second.folder)
+    assert before.keys() == after.keys()
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    assert f"on from the adapter {first.folder}" in (second.folder / "README.md").read_text("utf-8")
+    # It is part of what a run was made of.
+    assert str(first.folder) in second.facts["data_sha256"]
+    with pytest.raises(RunError, match="its adapter was"):
+        fine_tune(msgspec.structs.replace(made, adapter=str(second.folder)), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "message"),
+    [
+        ({"method": "full", "adapter": "x"}, UsageError, "has no adapter to go on from"),
+        ({"method": "lora", "adapter": "gone"}, ModelError, "gone"),
+    ],
+)
+def test_an_adapter_that_cannot_be_gone_on_from_is_told(config, fields, error, message):
+    with pytest.raises(error, match=message):
+        fine_tune(config(**fields))
+
+
 def write(cases, folder):
     path = folder / "some.jsonl"
     path.write_bytes(b"".join(msgspec.json.encode(case) + b"\n" for case in cases))

@@ -17,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 
 from fcbench.backends.transformers import packaged
 from fcbench.errors import MissingExtra, ModelError, UsageError, nearest
+from fcbench.paths import ADAPTER_WEIGHTS
 from fcbench.types import Decoding
 
 if TYPE_CHECKING:
@@ -317,7 +318,7 @@ def _apply_adapter(model: Any, tokenizer: Any, adapter: str) -> tuple[Any, dict[
 def _adapter_files(adapter: str) -> tuple[Path, Path]:
     """Return an adapter's folder and weights. ModelError if either file of it is missing."""
     folder = Path(adapter).expanduser()
-    weights = folder / "adapter_model.safetensors"
+    weights = folder / ADAPTER_WEIGHTS
     for needed in (folder / "adapter_config.json", weights):
         if not needed.is_file():
             raise ModelError(f"{adapter}: no adapter here: {needed.name} is missing")
