@@ -15,6 +15,7 @@ import logging
 import shutil
 import sys
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -30,13 +31,10 @@ from tests.experiment import page
 from tests.experiment.plan import (
     ADAPTER,
     BASE,
+    GOES,
     HELD_OUT,
     MODELS,
-    MORE,
-    MORE_2,
     N_HELD_OUT,
-    N_MORE,
-    N_MORE_2,
     PUBLISHED,
     ROOT,
     ROWS,
@@ -89,14 +87,16 @@ def steps() -> dict[str, Callable[[], None]]:
 
 def data() -> None:
     """Write the generated rows that are learned from, and those that are held out."""
-    if MORE.is_file() and HELD_OUT.is_file() and MORE_2.is_file():
+    files = {name: TRAINED / f"{name}.jsonl" for name in GOES}
+    if all(file.is_file() for file in (*files.values(), HELD_OUT)):
         return
     TRAINED.mkdir(exist_ok=True)
-    n_before = N_MORE + N_HELD_OUT
-    rows = more(n_before + N_MORE_2)
-    write(MORE, rows[:N_MORE])
-    write(HELD_OUT, [{**row, "metadata": "eval"} for row in rows[N_MORE:n_before]])
-    write(MORE_2, rows[n_before:])
+    rows = iter(more(sum(GOES.values()) + N_HELD_OUT))
+    for name, file in files.items():
+        write(file, list(islice(rows, GOES[name])))
+        if name == "more":
+            held_out = islice(rows, N_HELD_OUT)
+            write(HELD_OUT, [{**row, "metadata": "eval"} for row in held_out])
 
 
 def train(name: str) -> None:

@@ -16,8 +16,10 @@ from fcbench.report.leaderboard import cell
 from fcbench.runs import read_run
 from fcbench.train._curves import Curves
 from tests.experiment.plan import (
+    GOES,
     MODELS,
     PROMPTS,
+    PUBLISHED,
     ROOT,
     RUNS,
     SCALING,
@@ -41,7 +43,7 @@ TEMPLATE = Path(__file__).with_name("page.md")
 NAMES = {
     "chat": "(a) trained on chat",
     "raw": "(b) trained on raw text",
-    "more-2": "(a) with 20,000 more cases",
+    PUBLISHED: f"(a) with {sum(GOES.values()):,} more cases",
     None: "base",
     "cases-100": "100 cases, 3 epochs",
     "cases-300": "300 cases, 3 epochs",

@@ -10,21 +10,19 @@ RUNS = ROOT / "runs"
 TRAINED = Path("experiment-results")
 ADAPTER = Path("results/adapters/mobile-actions-chat")
 """Where the adapter that is published stands."""
-PUBLISHED = "more-2"
-MORE, HELD_OUT, MORE_2 = (
-    TRAINED / f"{name}.jsonl" for name in ("more", "more-held-out", PUBLISHED)
-)
-N_MORE, N_HELD_OUT, N_MORE_2 = 16_000, 160, 4_000
-"""Generated rows that `more` learns from, others that say which of its steps was best, and those
-with which `more-2` goes on from there. Requests without a call recur in them; what says which step
-was best is measured on calls."""
+GOES = {"more": 16_000, "more-2": 4_000, "more-3": 8_000}
+"""Trainings, each on from the one before (`more` from the base), and how many generated rows each
+learns from. The last is published."""
+PUBLISHED = "more-3"
+HELD_OUT, N_HELD_OUT = TRAINED / "more-held-out.jsonl", 160
+"""Generated rows that say which steps were best, made after those of `more`. Requests without a call
+recur in them; what says it is measured on calls."""
 BASE, SECOND_BASE = "gemma3-270m", "smollm2-135m-instruct"
 SUITE = "mobile_actions"
 TRAININGS = (
     "chat",
     "raw",
-    "more",
-    "more-2",
+    *GOES,
     "cases-100",
     "cases-300",
     "epochs-1",
@@ -33,7 +31,7 @@ TRAININGS = (
 )
 """Names of TOML files in ROOT. `cases-100` is three epochs of 100 cases, as `chat` is of 900;
 `epochs-1` and `epochs-10` are so many of the same 100; `more` is the 900 and generated ones, once,
-and `more-2` goes on from it."""
+and those after it go on with others."""
 
 
 class Row(NamedTuple):
