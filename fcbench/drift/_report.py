@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fcbench.drift._records import CAUSES
 from fcbench.report.comparison import least_shown, letter, p_text
-from fcbench.report.leaderboard import cell
+from fcbench.report.leaderboard import MARKDOWN, cell
 from fcbench.text import shorten, visible
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 SHOWN_TEXT = 300
 WIDTH = 110
-MARKDOWN = "github"
 _ABOUT_METRICS = (
     "Each cell: per cent [95 % Wilson interval]; errors are samples where the machinery failed, "
     "and in no metric. same answers: those in the very words of {reference}, up to a stop token."

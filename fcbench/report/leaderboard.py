@@ -195,7 +195,7 @@ def _whole_table(rows: Sequence[Row]) -> str:
     """Return everything of each run in one line of Markdown."""
     from tabulate import tabulate
 
-    body = [[*_metrics(row), _outcomes(row)] for row in rows]
+    body = [[*_metrics(row), turns(row.outcomes)] for row in rows]
     header = [*_HEADER, f"what the {_n_turns(rows)}turns were"]
     return tabulate(body, header, tablefmt=MARKDOWN, disable_numparse=True)
 
@@ -211,7 +211,7 @@ def _metrics_table(rows: Sequence[Row], style: str) -> str:
 def _outcomes_table(rows: Sequence[Row], style: str) -> str:
     from tabulate import tabulate
 
-    body = [[row.model, row.prompt, _outcomes(row)] for row in rows]
+    body = [[row.model, row.prompt, turns(row.outcomes)] for row in rows]
     header = ["model", "prompt", f"what the {_n_turns(rows)}turns were"]
     return tabulate(body, header, tablefmt=style, maxcolwidths=_widths(len(header)))
 
@@ -225,9 +225,9 @@ def _metrics(row: Row) -> list[str]:
     return [row.model, row.prompt, *cells, str(row.n_errors), seconds]
 
 
-def _outcomes(row: Row) -> str:
-    """Return what a run's turns were, the most frequent first."""
-    return ", ".join(f"{kind} {n}" for kind, n in row.outcomes.items())
+def turns(outcomes: Mapping[str, int]) -> str:
+    """Return what a run's turns were, in the order of its scores: the most frequent first."""
+    return ", ".join(f"{kind} {n}" for kind, n in outcomes.items())
 
 
 def _n_turns(rows: Sequence[Row]) -> str:

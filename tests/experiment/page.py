@@ -12,7 +12,7 @@ from tabulate import tabulate
 import fcbench
 from fcbench.errors import FcbenchError
 from fcbench.metrics import HEADLINE
-from fcbench.report.leaderboard import cell
+from fcbench.report.leaderboard import SHOWN, cell, turns
 from fcbench.runs import read_run
 from fcbench.train._curves import Curves
 from tests.experiment.plan import (
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from fcbench.types import Run
 
 PAGE = ROOT / "README.md"
-SHOWN = (*HEADLINE, "abstention")
 EXACT = SHOWN.index("argument_exact_match")
 HEADERS = ("model", "asked", *(name.replace("_", " ") for name in SHOWN))
 TEMPLATE = Path(__file__).with_name("page.md")
@@ -116,11 +115,8 @@ def _cells(row: Row) -> list[str]:
 
 
 def _turns(row: Row) -> str:
-    """Return the outcomes of a row's turns, the most frequent first."""
     scores = _scores(row)
-    counted = {} if scores is None else scores.outcomes
-    most_first = sorted(counted.items(), key=lambda kind: -kind[1])
-    return ", ".join(f"{kind} {count}" for kind, count in most_first) or "—"
+    return "—" if scores is None else turns(scores.outcomes)
 
 
 def losses() -> str:

@@ -13,7 +13,7 @@ ADAPTER = Path("results/adapters/mobile-actions-chat")
 GOES = {"more": 16_000, "more-2": 4_000, "more-3": 8_000}
 """Trainings, each on from the one before (`more` from the base), and how many generated rows each
 learns from. The last is published."""
-PUBLISHED = "more-3"
+*_, PUBLISHED = GOES
 HELD_OUT, N_HELD_OUT = TRAINED / "more-held-out.jsonl", 160
 """Generated rows that say which steps were best, made after those of `more`. Requests without a call
 recur in them; what says it is measured on calls."""
