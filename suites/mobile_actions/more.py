@@ -40,6 +40,16 @@ FUNCTIONS = {
     "create_contact": 24,
 }
 DATES = {"relative": 5, "absolute": 1}
+# Of rows that are written for their dates: reckoning with them is what is learned last.
+FOR_DATES = {
+    "turn_on_flashlight": 2,
+    "turn_off_flashlight": 2,
+    "open_wifi_settings": 2,
+    "show_map": 4,
+    "send_email": 10,
+    "create_calendar_event": 70,
+    "create_contact": 10,
+}
 VARIED = 0.8  # of values
 TRIES = 100  # templates that may turn out to be used up
 # More plain values than in train.jsonl: there are many of them, and few with quotes or braces.
@@ -54,11 +64,14 @@ VALUES = {
 class SceneWriter(Writer):
     """Writes rows that share the current time and the order of the tools, scene by scene."""
 
-    def __init__(self) -> None:
-        """Read the words and phrasings; neither evaluation's nor training's texts come again."""
+    def __init__(self, name: str = "more", functions: dict[str, int] = FUNCTIONS) -> None:
+        """Read the words and phrasings; neither evaluation's nor training's texts come again.
+
+        The name begins the rows' ids, and decides what is drawn; `functions` has their shares.
+        """
         others = [row["messages"] for split in ("eval", "train") for row in rows(split)]
         seen = {messages[1]["content"] for messages in others}
-        super().__init__("more", seen, ["train", "more"])
+        super().__init__(name, seen, ["train", "more"])
         # Every value of the other files: no varied text, title or place is one of them.
         self.known = {
             value
@@ -71,7 +84,7 @@ class SceneWriter(Writer):
         pools = [value for name in names for value in self.pools[name]]
         kinds = [value for pool in self.values.values() for kind in pool.values() for value in kind]
         self.variety = Variety(self.rng, pools + kinds)
-        shares = {"shape": SHAPES, "no_call": NO_CALLS, "function": FUNCTIONS, "single": FUNCTIONS}
+        shares = {"shape": SHAPES, "no_call": NO_CALLS, "function": functions, "single": functions}
         for name, share in (shares | VALUES | {"date": DATES}).items():
             self.share(name, share)
         self.open_scene()
@@ -148,12 +161,13 @@ class SceneWriter(Writer):
             if n and n % SCENE == 0:
                 self.open_scene()
             # What is read as training data has the metadata "train".
-            yield {"id": f"more-{n + 1:05}", **self.next_row(), "metadata": "train"}
+            yield {"id": f"{self.split}-{n + 1:05}", **self.next_row(), "metadata": "train"}
 
 
-def more(n_rows: int) -> list[Row]:
-    """Return so many rows."""
-    return list(islice(SceneWriter().endless(), n_rows))
+def more(n_rows: int, *, dates: bool = False) -> list[Row]:
+    """Return so many rows; with `dates`, other ones, most of which hold a date."""
+    writer = SceneWriter("dates", FOR_DATES) if dates else SceneWriter()
+    return list(islice(writer.endless(), n_rows))
 
 
 def write(file: Path, rows: Sequence[Row]) -> None:
@@ -167,8 +181,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("n_rows", type=int, metavar="N", help="rows to write, in scenes of 8")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--dates", action="store_true", help="rows of which most hold a date")
     args = parser.parse_args(arguments)
-    write(args.out, more(args.n_rows))
+    write(args.out, more(args.n_rows, dates=args.dates))
     return 0
 
 

@@ -91,7 +91,8 @@ def data() -> None:
     if all(file.is_file() for file in (*files.values(), HELD_OUT)):
         return
     TRAINED.mkdir(exist_ok=True)
-    rows = iter(more(sum(GOES.values()) + N_HELD_OUT))
+    write(files.pop("dates"), more(GOES["dates"], dates=True))
+    rows = iter(more(sum(GOES[name] for name in files) + N_HELD_OUT))
     for name, file in files.items():
         write(file, list(islice(rows, GOES[name])))
         if name == "more":

@@ -10,9 +10,9 @@ RUNS = ROOT / "runs"
 TRAINED = Path("experiment-results")
 ADAPTER = Path("results/adapters/mobile-actions-chat")
 """Where the adapter that is published stands."""
-GOES = {"more": 16_000, "more-2": 4_000, "more-3": 8_000}
+GOES = {"more": 16_000, "more-2": 4_000, "more-3": 8_000, "dates": 6_000}
 """Trainings, each on from the one before (`more` from the base), and how many generated rows each
-learns from. The last is published."""
+learns from; those of `dates` mostly hold a date. The last is published."""
 *_, PUBLISHED = GOES
 HELD_OUT, N_HELD_OUT = TRAINED / "more-held-out.jsonl", 160
 """Generated rows that say which steps were best, made after those of `more`. Requests without a call

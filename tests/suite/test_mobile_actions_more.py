@@ -63,6 +63,16 @@ def test_rows_come_in_the_shares_that_are_told(rows):
     assert counts["relative_date"] > 3 * counts["absolute_date"]
 
 
+def test_rows_for_dates_are_other_rows_and_mostly_hold_one(rows):
+    dated = more(80, dates=True)
+    assert more(80, dates=True) == dated
+    assert dated[0]["id"] == "dates-00001"
+    called = [row for row in dated if row["messages"][2].get("tool_calls")]
+    assert not {*texts(called)} & {*texts(rows)}
+    counts = Counter(tag for row in dated for tag in row["tags"])
+    assert counts["relative_date"] > len(dated) / 2
+
+
 def test_contacts_come_with_every_combination_of_what_is_optional(rows):
     found = {
         frozenset(call["function"]["arguments"]) - {"first_name", "last_name"}
