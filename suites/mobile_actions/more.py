@@ -85,8 +85,8 @@ class SceneWriter(Writer):
         kinds = [value for pool in self.values.values() for kind in pool.values() for value in kind]
         self.variety = Variety(self.rng, pools + kinds)
         shares = {"shape": SHAPES, "no_call": NO_CALLS, "function": functions, "single": functions}
-        for name, share in (shares | VALUES | {"date": DATES}).items():
-            self.share(name, share)
+        for drawn, share in (shares | VALUES | {"date": DATES}).items():
+            self.share(drawn, share)
         self.open_scene()
 
     def open_scene(self) -> None:

@@ -71,7 +71,8 @@ def _runs() -> dict[Row, Run]:
         adapter = manifest["model"]["adapter"]
         training = None
         if adapter is not None:
-            training = next(t for t in TRAININGS if adapter_of(t) == adapter["name"])
+            known = (*TRAININGS, PUBLISHED)
+            training = next(t for t in known if adapter_of(t) == adapter["name"])
         key = (manifest["prompt"]["mode"], manifest["decoding"]["mode"], manifest["format"]["name"])
         found[Row(training, *key)] = run
     return found

@@ -12,8 +12,10 @@ ADAPTER = Path("results/adapters/mobile-actions-chat")
 """Where the adapter that is published stands."""
 GOES = {"more": 16_000, "more-2": 4_000, "more-3": 8_000, "dates": 6_000}
 """Trainings, each on from the one before (`more` from the base), and how many generated rows each
-learns from; those of `dates` mostly hold a date. The last is published."""
-*_, PUBLISHED = GOES
+learns from; those of `dates` mostly hold a date."""
+_, *AVERAGED = GOES
+PUBLISHED = "averaged"
+"""What stands at ADAPTER: the mean of the weights after the later goes, which begin alike."""
 HELD_OUT, N_HELD_OUT = TRAINED / "more-held-out.jsonl", 160
 """Generated rows that say which steps were best, made after those of `more`. Requests without a call
 recur in them; what says it is measured on calls."""

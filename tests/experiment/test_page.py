@@ -37,5 +37,5 @@ def test_the_two_trainings_differ_in_how_they_ask_and_in_nothing_else():
 
 def test_every_row_is_asked_once_and_those_of_one_training_together():
     assert len(set(ROWS)) == len(ROWS)
-    # What is published was trained in several goes, of which the last is asked.
+    # What is published was trained in several goes, of which the mean is asked.
     assert {row.training for row in ROWS} == {*TRAININGS, None} - {*GOES} | {PUBLISHED}
