@@ -1,4 +1,4 @@
-# make demo    the base model over two suites: what fcbench prints
+# make demo    the base model and a fine-tuned one over two suites: what fcbench prints
 # make test    lint, types, tests; without a model, a few minutes
 # make test-model    the tests that need the packaged Gemma 3 270M, or SmolLM2 135M
 # make test-bfcl     our judgement of BFCL's entries beside bfcl-eval's own, which it fetches
@@ -23,7 +23,12 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 demo: .venv/installed-model
 	$(BIN)/python -m fcbench run --model gemma3-270m --prompt chat,raw,bare,raw+3 \
 		--suite original_experiment --suite mobile_actions --limit 40 \
-		--max-new-tokens 64 --results demo-results
+		--max-new-tokens 64 --results demo-results > /dev/null
+	$(BIN)/python -m fcbench run --model gemma3-270m --prompt chat,raw,bare \
+		--adapter results/adapters/mobile-actions-chat \
+		--suite original_experiment --suite mobile_actions --limit 40 \
+		--results demo-results > /dev/null
+	$(BIN)/python -m fcbench leaderboard --results demo-results
 
 test: lint types .venv/installed-test
 	$(BIN)/python -m pytest --quiet
