@@ -16,10 +16,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 import fcbench
 from fcbench.backends import ModelOptions, check_model, open_model
 from fcbench.backends.transformers import _read, stop_ids
+from fcbench.backends.transformers._packed import Step
 from fcbench.backends.transformers._read import AloneReader, PackedReader, reader_for
 from fcbench.errors import ModelError, UsageError
 from fcbench.formats.functiongemma import STOP_TOKENS
 from fcbench.types import Decoding
+from tests.backends import real_models
 from tests.backends.generated import as_requests
 from tests.conftest import build_gemma, build_tokenizer
 
@@ -202,6 +204,28 @@ def test_float16_is_refused_for_gemma_3_with_the_reason_before_and_at_loading(ti
 def test_all_sequences_are_read_in_one_row_whatever_the_dtype(tiny_model, dtype):
     backend = open_model(str(tiny_model), ModelOptions(dtype=dtype, allow_float16=True))
     assert isinstance(backend._reader, PackedReader)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", real_models.NAMES)
+def test_real_models_are_read_in_one_row(name, dtype):
+    reason = real_models.missing(name)
+    if reason:
+        pytest.skip(reason)
+    backend = open_model(str(real_models.folder_of(name)), ModelOptions(dtype=dtype))
+    assert isinstance(backend._reader, PackedReader)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_row_that_is_read_wrongly_is_not_taken(tiny_model, monkeypatch, caplog, dtype):
+    attend = Step.attend
+    monkeypatch.setattr(
+        Step, "attend", lambda self, n, s, scale, w: attend(self, n, s, 9 * scale, w)
+    )
+    backend = open_model(str(tiny_model), ModelOptions(dtype=dtype))
+    assert isinstance(backend._reader, AloneReader)
+    assert "one sequence at a time" in caplog.text
 
 
 def test_a_prompt_without_a_token_is_an_error_of_its_case(tiny_model):

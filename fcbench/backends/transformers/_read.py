@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("fcbench")
 
 # How far the logits of the same tokens may be apart in two ways of computing them, as a share of
-# the largest of them. Attention to the wrong tokens is off by about the whole of it.
-TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.03}
+# their length. In bfloat16 transformers' own two kinds of attention are 0.07 apart (SmolLM2 135M),
+# of which a scale wrong by a fifth makes 0.16; attention to the wrong tokens is 0.3 off and more.
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.12, torch.float16: 0.03}
 # Rotary embeddings that depend on how long the whole text is, which a row of many is not.
 LENGTH_DEPENDENT = ("dynamic", "longrope")
 # Layers whose attention says by itself what it sees. Others say it in a mask, which is not read
@@ -263,6 +264,7 @@ def reader_for(model: Any) -> Reader:
             packed = _tried(inner, head, texts, expected)
             if packed is not None:
                 return packed
+    log.warning("this model is read one sequence at a time, which is slow")
     return AloneReader(inner)
 
 
@@ -312,5 +314,6 @@ def _logits_of(reader: PackedReader, texts: Sequence[Sequence[int]]) -> torch.Te
 def _is_close(found: torch.Tensor, expected: torch.Tensor) -> bool:
     if not torch.isfinite(expected).all():
         return True  # a broken model: its samples will say so
-    difference = (found.float() - expected.float()).abs().max()
-    return bool(difference <= TOLERANCE[expected.dtype] * expected.float().abs().max())
+    # Lengths, not the largest of the differences: rounding may turn single logits about.
+    difference = (found.float() - expected.float()).norm(dim=-1)
+    return bool((difference <= TOLERANCE[expected.dtype] * expected.float().norm(dim=-1)).all())
