@@ -54,6 +54,8 @@ NAMES = {
 
 def write() -> None:
     """Write the page: its words, and the tables of what is stored."""
+    _runs.cache_clear()
+    _scores.cache_clear()  # a step before this one may have asked what was missing
     words = TEMPLATE.read_text(encoding="utf-8")
     tables = {"calls": calls(), "losses": losses(), "doctor": doctor(), "others": others()}
     PAGE.write_text(words.format(**tables), encoding="utf-8")
