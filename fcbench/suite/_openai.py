@@ -52,6 +52,9 @@ def case(row: dict[str, Json], default_id: str, reading: Reading) -> Case:
     read: _Row = convert(row, _Row)
     plain = [_message(message, f"$.messages[{i}]") for i, message in enumerate(read.messages)]
     answer = answered(plain)
+    if read.messages[-1].get("weight") == 0:
+        path = f"$.messages[{len(plain) - 1}].weight"
+        raise Fault(path, "0: the answer is not to be learned", "leave the row out")
     return Case(
         id=default_id,
         messages=answer.messages,

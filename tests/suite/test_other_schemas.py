@@ -203,6 +203,10 @@ BAD = {
     "openai image": (openai_row(messages=[{"role": "user", "content": [{"type": "image_url"}]}, {"role": "assistant", "content": "x"}]), "$.messages[0].content: only parts of type text"),
     "openai functions": (openai_row(functions=[]), "$.functions: deprecated"),
     "openai function_call": (openai_row(messages=[{"role": "assistant", "function_call": {}}]), "$.messages[0].function_call: deprecated"),
+    "openai weight": (
+        openai_row(messages=[{"role": "user", "content": "x"}, {"role": "assistant", "content": "x", "weight": 0}]),
+        "$.messages[1].weight: 0: the answer is not to be learned\nhint: leave the row out",
+    ),
     "openai no answer": (openai_row(messages=[{"role": "user", "content": "x"}]), "$.messages: the last message must be the assistant's"),
 }  # fmt: skip
 
