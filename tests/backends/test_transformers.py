@@ -34,12 +34,12 @@ PROMPTS = [
 ]
 
 
-def save_adapter(model_folder: Path, folder: Path, *, trained: bool) -> Path:
+def save_adapter(model_folder: Path, folder: Path, *, trained: bool, **saving) -> Path:
     """Write a LoRA adapter for a model; an untrained one changes nothing."""
     torch.manual_seed(1)
     config = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=not trained)
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(model_folder), config)
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, **saving)
     return folder
 
 
@@ -284,6 +284,18 @@ def test_an_adapter_whose_layers_are_not_the_models_is_a_model_error(
     save_file(weights, file, metadata={"format": "pt"})
     with pytest.raises(ModelError, match="its layers are not the model's"):
         open_model(str(tiny_model), ModelOptions(adapter=str(tmp_path / "a"), dtype="float32"))
+
+
+def test_an_adapter_may_hold_the_embeddings_too_and_its_base_need_not_be_known(
+    tiny_model, tmp_path
+):
+    """Nothing is warned of, which pytest here takes for an error, and no hub is asked."""
+    folder = save_adapter(tiny_model, tmp_path, trained=True, save_embedding_layers=True)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    config["base_model_name_or_path"] = "a-name-of-no-folder"
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    backend = open_model(str(tiny_model), ModelOptions(adapter=str(folder), dtype="float32"))
+    assert backend.manifest["adapter"]["active"] is True
 
 
 def test_an_adapter_folder_without_weights_says_what_is_missing(tiny_model, tmp_path):

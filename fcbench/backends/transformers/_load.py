@@ -290,7 +290,14 @@ def _apply_adapter(model: Any, tokenizer: Any, adapter: str) -> tuple[Any, dict[
     # peft leaves layers as they were and only warns when keys are missing, and says nothing at all
     # when the file holds more than the model takes.
     missing = any("missing adapter keys" in str(warning.message) for warning in said)
-    if missing or _n_tensors(weights) != len(get_peft_model_state_dict(adapted)):
+    # A file holds the embeddings as well where they were resized or trained. Left to find that out,
+    # peft asks the hub for the base's config, and warns of a base that is not there.
+    plain, whole = (
+        get_peft_model_state_dict(adapted, save_embedding_layers=with_embeddings).keys()
+        for with_embeddings in (False, True)
+    )
+    held = _tensor_names(weights)
+    if missing or (len(held) != len(plain) and held != whole):
         raise ModelError(
             f"{adapter}: does not fit the model (another architecture?): "
             "its layers are not the model's"
@@ -325,11 +332,11 @@ def _adapter_files(adapter: str) -> tuple[Path, Path]:
     return folder, weights
 
 
-def _n_tensors(path: Path) -> int:
+def _tensor_names(path: Path) -> set[str]:
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
-        return len(file.keys())
+        return set(file.keys())
 
 
 def _probe_logits(model: Any, tokenizer: Any) -> torch.Tensor:
