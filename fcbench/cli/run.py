@@ -126,6 +126,7 @@ def run(args: argparse.Namespace) -> int:
         seconds = [s.seconds for s in made.samples if s.seconds is not None]
         rows.append(leaderboard.row_of(Path(made.folder or "").name, scores, seconds))
         scored.append(scores)
+        sys.stderr.write(f"stored in {visible(str(made.folder))}\n")
     sys.stdout.write(leaderboard.as_json(rows) if args.json else leaderboard.as_text(rows))
     stored, left_out = leaderboard.read_rows(results)
     leaderboard.write(stored, results)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fcbench.formats import grammar_of
-from fcbench.lint._answers import lint_answers
+from fcbench.lint._answers import lint_answers, refused_calls
 from fcbench.lint._duplicates import duplicates, leaks
 from fcbench.lint._finding import LEVELS, Finding
 from fcbench.lint._mentions import unmentioned
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fcbench.suite import Suite
     from fcbench.types import Case, Matching
 
-__all__ = ["LEVELS", "Finding", "lint"]
+__all__ = ["LEVELS", "Finding", "lint", "refused_calls"]
 
 
 def lint(

@@ -32,23 +32,36 @@ DEFINITIONS = ("$defs", "definitions", "$anchor")
 
 def lint_answers(case: Case, matching: Matching) -> Iterator[Finding]:
     """Yield what a tool's schema says against an expected call, and answers that overlap."""
-    schemas = {tool.name: tool.parameters for tool in case.tools}
-    faults = {name: fault(schema) for name, schema in schemas.items()}
     for i, tool in enumerate(case.tools):
-        wrong = faults[tool.name]
+        wrong = fault(tool.parameters)
         if wrong is not None:
             where = f"$.tools[{i}].parameters"
             yield Finding("invalid_schema", case.id, where, f"{tool.name}: {wrong}")
         if any(tool.name == earlier.name for earlier in case.tools[:i]):
             yield Finding("twin_tools", case.id, f"$.tools[{i}].name", tool.name)
+    yield from refused_calls(case)
+    for where, call in _expected(case):
+        yield from _values(case.id, where, call, rules_of(matching))
+    yield from _answers(case, matching)
+
+
+def refused_calls(case: Case) -> Iterator[Finding]:
+    """Yield what a tool's schema says against an expected call.
+
+    Tools that are not declared, or whose schemas are none, are other findings.
+    """
+    schemas = {tool.name: tool.parameters for tool in case.tools}
+    usable = {name: schema for name, schema in schemas.items() if fault(schema) is None}
+    for where, call in _expected(case):
+        if call.name in usable:
+            yield from _call(case.id, where, call, usable[call.name])
+
+
+def _expected(case: Case) -> Iterator[tuple[str, Call]]:
+    """Yield each expected call and where its arguments stand."""
     for i, answer in enumerate(case.expected):
         for j, call in enumerate(answer):
-            where = f"$.expected[{i}][{j}].arguments"
-            # What no tool declares is unsatisfiable, and said there.
-            if call.name in schemas and faults[call.name] is None:
-                yield from _call(case.id, where, call, schemas[call.name])
-            yield from _values(case.id, where, call, rules_of(matching))
-    yield from _answers(case, matching)
+            yield f"$.expected[{i}][{j}].arguments", call
 
 
 def _call(case_id: str, where: str, call: Call, schema: Mapping[str, Json]) -> Iterator[Finding]:

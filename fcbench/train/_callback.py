@@ -142,7 +142,7 @@ class CallsCallback(LossCallback):
         line = self.curves.add_calls(
             state.global_step, state.epoch, self.measure(model, processing_class)
         )
-        values = {f"eval_{name}": line["calls"][name]["value"] for name in HEADLINE}
+        values = {f"eval_{name}": cell["value"] for name, cell in line["calls"].items()}
         state.log_history.append({"step": state.global_step, "epoch": state.epoch, **values})
         log.info("step %d: %s", state.global_step, self.curves.sentence(line))
         key = _key(line)

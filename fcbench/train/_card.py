@@ -45,7 +45,7 @@ def card(config: Config, facts: Mapping[str, Any], curves: Curves) -> str:
     if curves.measured:
         parts += [
             (
-                "Over a slice of the suite, while training"
+                "Over a slice of the suite (all of it where it is small), while training"
                 + (" on weights of four bits" if config.method == "qlora" else "")
                 + "; run the command above for all of it."
             ),
@@ -117,6 +117,8 @@ def _data(facts: Mapping[str, Any]) -> str:
         said = f"Of the targets the strict grammar refuses {sum(faults.values())}: {listed}."
     if facts["n_left_out"]:
         said += f" {facts['n_left_out']} cases were left out: nothing to write, or too long."
+    if facts["n_mislabelled"]:
+        said += f" The calls of {facts['n_mislabelled']} cases are refused by their own tools."
     leaks = facts["n_leaks"]
     if leaks:
         said += f" {leaks} of the measured cases ask, word for word, what a training case asks."

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from fcbench.runs import Scores
 
 
+WITHOUT_CALLS = "abstention"
+"""Is measured beside the headline metrics where some of the cases expect no call."""
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 60
 
@@ -27,8 +29,8 @@ class Curves:
 
     A line of a loss has `step`, `epoch`, `loss` and `learning_rate`; one of a measurement has
     `step`, `epoch`, `n_cases`, `n_errors` and `calls`, which holds value, low, high and n of each
-    headline metric. Lines of steps after `up_to` were done in vain, before an interruption, and are
-    dropped; 0 begins anew.
+    headline metric, and of abstention where some cases expect no call. Lines of steps after `up_to`
+    were done in vain, before an interruption, and are dropped; 0 begins anew.
     """
 
     def __init__(self, folder: Path, up_to: int | None = None, name: str = "curves") -> None:
@@ -67,9 +69,12 @@ class Curves:
 
     def add_calls(self, step: int, epoch: float, scores: Scores) -> dict[str, Any]:
         """Keep a measurement and return its line; the drawing is brought up to date."""
+        names: tuple[str, ...] = HEADLINE
+        if scores.metrics[WITHOUT_CALLS].n:
+            names = (*HEADLINE, WITHOUT_CALLS)
         calls = {
             name: {key: getattr(scores.metrics[name], key) for key in ("value", "low", "high", "n")}
-            for name in HEADLINE
+            for name in names
         }
         line = {
             "step": step,
@@ -99,9 +104,15 @@ class Curves:
 
     def sentence(self, line: Mapping[str, Any]) -> str:
         """Return a measurement in one line."""
-        parts = [f"{name} {_share(line['calls'][name])}" for name in HEADLINE]
-        errors = f", {line['n_errors']} errors" if line["n_errors"] else ""
-        return ", ".join(parts) + f" (n = {line['calls'][HEADLINE[0]]['n']}){errors}"
+        calls = line["calls"]
+        parts = [f"{name} {_share(calls[name])}" for name in HEADLINE]
+        parts[-1] += f" (n = {calls[HEADLINE[0]]['n']})"
+        if WITHOUT_CALLS in calls:
+            cell = calls[WITHOUT_CALLS]
+            parts.append(f"{WITHOUT_CALLS} {_share(cell)} (n = {cell['n']})")
+        if line["n_errors"]:
+            parts.append(f"{line['n_errors']} errors")
+        return ", ".join(parts)
 
     def text(self) -> str:
         """Return the losses as a row of bars, and a table of the measurements."""
@@ -110,15 +121,21 @@ class Curves:
         if losses:
             parts.append(f"loss {losses[0]:.3g} {_bars(losses)} {losses[-1]:.3g}")
         if self.measured:
+            last = self.measured[-1]["calls"]
             rows = [
                 [line["step"], _number(self.loss_at(line["step"]))]
-                + [_share(line["calls"][name]) for name in HEADLINE]
+                + [_share(line["calls"][name]) for name in last]
                 for line in self.measured
             ]
-            names = [name.replace("_", " ") for name in HEADLINE]
+            names = [name.replace("_", " ") for name in last]
             parts.append(tabulate(rows, headers=["step", "loss", *names], disable_numparse=True))
-            n = self.measured[-1]["calls"][HEADLINE[0]]["n"]
-            parts.append(f"per cent [95 % interval] of {n} cases that expect a call")
+            note = (
+                "loss: the mean since the row before\n"
+                f"per cent [95 % interval] of {last[HEADLINE[0]]['n']} cases that expect a call"
+            )
+            if WITHOUT_CALLS in last:
+                note += f"; {WITHOUT_CALLS} of {last[WITHOUT_CALLS]['n']} that expect none"
+            parts.append(note)
         return "\n\n".join(parts)
 
     def loss_at(self, step: int) -> float | None:

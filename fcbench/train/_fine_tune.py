@@ -76,6 +76,8 @@ def fine_tune(config: Config, *, resume: bool = False, progress: bool = False) -
 
 def _check_folder(config: Config, out: Path, *, resume: bool) -> None:
     """Raise RunError unless the folder is new, or holds this very run and it is to go on."""
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out}: is a file", hint="--out names a new folder")
     if not (out / CONFIG).is_file():
         # What _begin writes before it is no run yet.
         begun = {DATA, f"{DATA}.partial", PASSES, f"{PASSES}.partial", f"{CONFIG}.partial"}
@@ -213,6 +215,7 @@ def _facts(job: Job, trainer: Any, out: Path) -> dict[str, Any]:
         "format": job.format,
         "model_type": str(job.loaded.model.config.model_type),
         "n_leaks": len(job.leaks),
+        "n_mislabelled": len(job.mislabelled),
         "versions": versions(VERSIONS),
     }
 

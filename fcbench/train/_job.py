@@ -14,6 +14,7 @@ from fcbench.paths import ADAPTER_WEIGHTS
 from fcbench.prompts import Style
 from fcbench.suite import load_suite, load_training, training_file
 from fcbench.train._examples import encode, fault_counts, valid_targets
+from fcbench.train._labels import refused_by_tools
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,7 @@ class Job(NamedTuple):
     `faults` counts the targets that the strict grammar refuses, by kind; `token_ids` are the rows
     that are trained; `n_left_out` the cases without a target or of too many tokens; `leaks` the
     measured cases that a training case asks word for word; `data_sha256` the hash of each file;
-    `stop_ids` what ends a turn.
+    `stop_ids` what ends a turn; `mislabelled` the cases whose calls their own tools refuse.
     """
 
     config: Config
@@ -66,6 +67,7 @@ class Job(NamedTuple):
     format: str
     data_sha256: dict[str, str]
     stop_ids: list[int]
+    mislabelled: list[str]
 
 
 def checked_cases(config: Config) -> list[Case]:
@@ -102,6 +104,7 @@ def job_of(config: Config, cases: list[Case]) -> Job:
             len(leaks),
             ", ".join(leaks[:5]),
         )
+    mislabelled = refused_by_tools(cases)
     set_seed(config.seed)  # LoRA's matrices are drawn
     model = prepare(config, loaded, token_ids)
     return Job(
@@ -118,6 +121,7 @@ def job_of(config: Config, cases: list[Case]) -> Job:
         format=style.format,
         data_sha256=sha256,
         stop_ids=stops,
+        mislabelled=mislabelled,
     )
 
 

@@ -298,6 +298,12 @@ def test_an_adapter_may_hold_the_embeddings_too_and_its_base_need_not_be_known(
     assert backend.manifest["adapter"]["active"] is True
 
 
+def test_an_adapter_in_place_of_a_model_says_how_it_is_asked(adapter):
+    with pytest.raises(ModelError, match="is an adapter") as told:
+        open_model(str(adapter), FLOAT32)
+    assert told.value.hint == f"--model BASE --adapter {adapter}"
+
+
 def test_an_adapter_folder_without_weights_says_what_is_missing(tiny_model, tmp_path):
     with pytest.raises(ModelError, match=r"adapter_config.json is missing"):
         open_model(str(tiny_model), ModelOptions(adapter=str(tmp_path), dtype="float32"))

@@ -50,6 +50,24 @@ def test_the_terminal_shows_the_mean_loss_of_the_steps_since_the_last_measuremen
     assert "50 [28–72]" in text
 
 
+def test_abstention_is_measured_where_cases_expect_no_call(tmp_path):
+    cases = tiny.cases()
+    texts = {case.id: fcbench.render(case.expected[0]) for case in cases}
+    silent = fcbench.Case("silent", [{"role": "user", "content": "Hello."}], cases[0].tools, [[]])
+    suite = fcbench.Suite("tiny", [*cases, silent], sha256="", source="")
+    made = Curves(tmp_path, up_to=0)
+    called = fcbench.score({**texts, "silent": texts[cases[0].id]}, suite=suite)
+    line = made.add_calls(1, 0.5, called)
+    assert (line["calls"]["abstention"]["value"], line["calls"]["abstention"]["n"]) == (0.0, 1)
+    said = fcbench.score({**texts, "silent": "Hello."}, suite=suite)
+    assert "abstention 100 [" in made.sentence(made.add_calls(2, 1.0, said))
+    header, _, first, second, *_ = made.text().splitlines()
+    assert header.split()[-1] == "abstention"
+    assert [row.split()[-2] for row in (first, second)] == ["0", "100"]
+    assert "16 cases that expect a call; abstention of 1 that expect none" in made.text()
+    assert Curves(tmp_path).lines == made.lines
+
+
 def test_the_drawing_is_xml_with_a_line_a_curve(curves, tmp_path):
     root = ET.fromstring((tmp_path / "curves.svg").read_text("utf-8"))
     name = "{http://www.w3.org/2000/svg}"

@@ -92,6 +92,28 @@ def test_an_adapter_that_cannot_be_gone_on_from_is_told(config, fields, error, m
         fine_tune(config(**fields))
 
 
+def test_calls_that_their_own_tools_refuse_are_warned_of(config, tmp_path, caplog):
+    first, second, *others = tiny.cases()
+    wrong = msgspec.structs.replace(first, expected=[[fcbench.Call("show_map", {"query": 7})]])
+    unknown = msgspec.structs.replace(
+        second, expected=[[fcbench.Call("show_map", {"query": "Oslo", "zoom": 3})]]
+    )
+    made = config(data=[write([wrong, unknown, *others], tmp_path)], max_steps=1)
+    trained = fine_tune(made)
+    said = f"2 of {len(others) + 2} training cases teach calls that their own tools refuse"
+    assert said in caplog.text
+    assert f"{first.id} $.expected[0][0].arguments.query: show_map" in caplog.text
+    assert f"{second.id} $.expected[0][0].arguments.zoom: show_map has none" in caplog.text
+    assert "The calls of 2 cases are refused" in (trained.folder / "README.md").read_text("utf-8")
+
+
+def test_a_file_is_no_folder_to_train_into(config, tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(RunError, match="is a file"):
+        fine_tune(config(out=str(tmp_path / "taken")))
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
 def write(cases, folder):
     path = folder / "some.jsonl"
     path.write_bytes(b"".join(msgspec.json.encode(case) + b"\n" for case in cases))
