@@ -124,7 +124,7 @@ class Curves:
             last = self.measured[-1]["calls"]
             rows = [
                 [line["step"], _number(self.loss_at(line["step"]))]
-                + [_share(line["calls"][name]) for name in last]
+                + [_share(line["calls"][name]) if name in line["calls"] else "—" for name in last]
                 for line in self.measured
             ]
             names = [name.replace("_", " ") for name in last]

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from fcbench.lint import refused_calls
+from fcbench.text import shorten, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,12 +22,12 @@ def refused_by_tools(cases: Sequence[Case]) -> list[str]:
     found = [finding for case in cases for finding in refused_calls(case)]
     ids = list(dict.fromkeys(finding.case_id for finding in found))
     if ids:
-        shown = "".join(f"\n  {f.case_id} {f.where}: {f.what}" for f in found[:SHOWN])
+        lines = [visible(f"{f.case_id} {f.where}: {shorten(f.what)}") for f in found[:SHOWN]]
         log.warning(
             "%d of %d training cases teach calls that their own tools refuse "
             "(python -m fcbench lint FILE lists them all):%s",
             len(ids),
             len(cases),
-            shown,
+            "".join(f"\n  {line}" for line in lines),
         )
     return ids
