@@ -185,9 +185,9 @@ def _refuse_overflow(name: str, model_type: str, options: ModelOptions) -> None:
 
 
 def _check_folder(folder: Path, name: str) -> None:
-    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
-        raise ModelError(f"{name}: is an adapter", hint=f"--model BASE --adapter {name}")
     if not (folder / "config.json").is_file():
+        if (folder / "adapter_config.json").is_file():
+            raise ModelError(f"{name}: is an adapter", hint=f"--model BASE --adapter {name}")
         raise ModelError(f"{name}: holds no config.json", hint="a folder made by save_pretrained")
     # transformers makes up a tokenizer of five tokens rather than say that there is none.
     if not any((folder / file).is_file() for file in TOKENIZER_FILES):
