@@ -6,7 +6,7 @@ import pytest
 
 from fcbench.formats import parse, render
 from fcbench.matching import judge
-from fcbench.types import Call, Case, Sample, Tool, Verdict
+from fcbench.types import Call, Case, Parse, Sample, Tool, Verdict
 
 
 def call(name: str, **arguments: object) -> Call:
@@ -19,9 +19,13 @@ def verdict_of(
     called: Call | list[Call] | None = None,
     text: str | None = None,
     parameters: dict[str, object] | None = None,
+    native: list[Call] | None = None,
     **sample: float,
 ) -> Verdict:
-    """Return the verdict of one text, or of rendered calls, where `expected` is right."""
+    """Return the verdict of one text, or of rendered calls, where `expected` is right.
+
+    `native` are what a server's own parser read in the text.
+    """
     case = Case(
         id="case",
         messages=[{"role": "user", "content": "…"}],
@@ -31,7 +35,10 @@ def verdict_of(
     if text is None:
         calls = [called] if isinstance(called, Call) else called
         text = "" if calls is None else render(calls)
-    answered = Sample(case.id, text=text, **sample)
+    answered = Sample(case.id, text=text, native_calls=native, **sample)
+    if native is not None:
+        counted = Parse("calls" if native else "malformed", native)
+        return judge(case, answered, counted, own=parse(text))
     return judge(case, answered, parse(text), lenient=parse(text, mode="lenient"))
 
 

@@ -16,7 +16,7 @@ Exit codes follow from it: 2 for every FcbenchError, see fcbench.cli.
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,16 +64,55 @@ class ModelError(FcbenchError):
     """A model, tokenizer or adapter that cannot be loaded or used."""
 
 
+FaultKind = Literal[
+    "connection_refused",
+    "connection_reset",
+    "timeout",
+    "rate_limited",
+    "server_error",
+    "not_json",
+    "truncated_json",
+    "empty_choice",
+    "no_such_model",
+    "unauthorized",
+    "refused_request",
+    "failed",
+]
+"""What can go wrong between a request and its answer; "failed" is none of the others."""
+
+
 class BackendError(FcbenchError):
-    """A backend failed to answer."""
+    """A backend failed to answer.
+
+    `kind` names the fault, and stands before the message in a sample's `error`; `retryable` is
+    whether asking again may help, `retry_after` how many seconds the server wants to be left alone.
+    """
 
     retryable = False
+
+    def __init__(
+        self,
+        message: str,
+        hint: str | None = None,
+        *,
+        kind: FaultKind = "failed",
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, hint)
+        self.kind = kind
+        self.retry_after = retry_after
+        if retryable is not None:
+            self.retryable = retryable
 
 
 class RateLimited(BackendError):
     """A backend was asked too often."""
 
     retryable = True
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message, kind="rate_limited", retry_after=retry_after)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

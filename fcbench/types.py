@@ -122,18 +122,25 @@ class Parse(Record, frozen=True):
 
 
 class Request(Record, frozen=True):
-    """One prompt to answer. Backends that speak in messages use `case`, all others `prompt`."""
+    """One prompt to answer.
+
+    Where it is `native`, the prompt is no text for the model but JSON with the `messages` and
+    `tools` that a chat endpoint takes, whose own template writes the text.
+    """
 
     case: Case
     prompt: str
     prompt_sha256: str
     repeat: int = 0
+    native: bool = False
 
 
 class Sample(Record, frozen=True):
     """The stored evidence of one answer.
 
     `error` is set when the machinery failed (then `text` is no answer and is not judged).
+    `native_calls` are those that a server's own parser, or a function, returned: they decide, and
+    `text` beside them is what the model wrote, where that is known.
     `seconds` is this sample's share of the wall time that it took together with others. `stop` is
     "token" when a stop token ended the turn, "limit" when the token limit did, None when the
     backend cannot know.
@@ -192,9 +199,12 @@ class Matching(Record, frozen=True):
 class Verdict(Record, frozen=True):
     """How one sample compares with its case. The three booleans nest: arguments ⇒ name ⇒ syntax.
 
+    They do not nest where a server's own parser decided: it may read what the grammar refuses.
     `name` and `arguments` are None when the case expects no call, and when it does not say which.
     `syntax` is None when there was no text to judge (a server's native calls alone). `lenient` is
-    the verdict on what lenient parsing made of a turn that is malformed.
+    the verdict on what lenient parsing made of a turn that is malformed. `parse` is of the native
+    calls where there are any, and `own` then what our grammar makes of the text beside them;
+    `server_parser` is whether the two differ, None where only one of them is known.
     """
 
     case: Case
@@ -205,6 +215,8 @@ class Verdict(Record, frozen=True):
     arguments: bool | None
     pairs: list[CallPair] = field(default_factory=list)
     lenient: Verdict | None = None
+    own: Parse | None = None
+    server_parser: bool | None = None
 
     @property
     def is_right(self) -> bool:

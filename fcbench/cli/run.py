@@ -27,9 +27,12 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="MODEL",
-        help="gemma3-270m, a folder or hub name, python:MODULE:FUNCTION; may be repeated",
+        help="gemma3-270m, a folder or hub name, gguf:FILE, openai:URL#MODEL, ollama:MODEL, "
+        "vllm:MODEL, python:MODULE:FUNCTION, replay:FILE; may be repeated",
     )
-    which.add_argument("--adapter", metavar="DIR", help="a LoRA adapter on top of the model")
+    which.add_argument(
+        "--adapter", metavar="DIR", help="a LoRA adapter on top of the model (gguf: a file)"
+    )
     which.add_argument(
         "--suite",
         action="append",
@@ -40,7 +43,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         "--prompt",
         metavar="MODE[,MODE…]",
-        help="chat, raw, bare; raw+3 shows three solved examples first (default: chat)",
+        help="chat, raw, bare; raw+3 shows three solved examples first; native leaves template "
+        "and parser to a server (default: chat)",
     )
     which.add_argument(
         "--prompt-file", metavar="FILE", help="a Jinja file of your own as the prompt"
@@ -96,7 +100,22 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--batch-size",
         type=int,
         metavar="N",
-        help="prompts answered together; default: as many as fit",
+        help="prompts answered together, or requests that a server is sent at a time; default: as "
+        "many as fit, or 8",
+    )
+    how.add_argument(
+        "--timeout",
+        type=float,
+        default=600.0,
+        metavar="SECONDS",
+        help="for one answer of a server (default: 600)",
+    )
+    how.add_argument(
+        "--retries",
+        type=int,
+        default=4,
+        metavar="N",
+        help="how often a server is asked again where that can help (default: 4)",
     )
     how.add_argument(
         "--prefix-memory",
@@ -142,7 +161,8 @@ def _runs(args: argparse.Namespace) -> Iterator[Run]:
     # What can be known to be wrong is found before the first model loads, not hours later.
     plans = {model: list(_plans(args, model)) for model in args.model}
     for model, of_model in plans.items():
-        check_model(model, of_model[0].model_options)
+        for plan in of_model:
+            check_model(model, plan.model_options)
     make_folder(Path(args.results))
     for model, of_model in plans.items():
         backend = open_model(model, of_model[0].model_options)
@@ -168,7 +188,8 @@ def _plans(args: argparse.Namespace, model: str) -> Iterator[Plan]:
                 temperature=args.temperature, repeats=args.repeats,
                 few_shot=args.few_shot, prompt_file=args.prompt_file, limit=args.limit,
                 tags=tuple(tag for tag in args.tags.split(",") if tag), seed=args.seed,
-                format=args.format, resume=args.resume, progress=True,
+                format=args.format, timeout_seconds=args.timeout, retries=args.retries,
+                resume=args.resume, progress=True,
             )  # fmt: skip
 
 

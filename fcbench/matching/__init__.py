@@ -14,12 +14,14 @@ import msgspec
 from fcbench import registry
 from fcbench.errors import UsageError
 from fcbench.matching._normalise import steps
+from fcbench.matching._values import equal
 from fcbench.types import Matching, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import ModuleType
 
-    from fcbench.types import CallPair, Case, Parse, Sample
+    from fcbench.types import Call, CallPair, Case, Parse, Sample
 
 
 class Match(NamedTuple):
@@ -30,28 +32,40 @@ class Match(NamedTuple):
     pairs: list[CallPair]
 
 
-def judge(
+def judge(  # noqa: PLR0913  a verdict's parts
     case: Case,
     sample: Sample,
     parsed: Parse,
     matching: Matching | None = None,
     lenient: Parse | None = None,
+    own: Parse | None = None,
 ) -> Verdict:
     """Return how one parsed sample compares with its case; `lenient` is what lenient parsing made.
 
+    `own` is what our grammar makes of the text beside native calls, of which `parsed` then is.
     UsageError for a matcher, or an option of one, that does not exist.
     """
     matching = matching or Matching()
     # A server's own calls say nothing about the syntax of a text that nobody saw.
-    judged = sample.error is None and (sample.native_calls is None or sample.text)
-    syntax = parsed.outcome == "calls" if judged else None
+    written = parsed if sample.native_calls is None else own
+    is_judged = sample.error is None and written is not None
+    syntax = written.outcome == "calls" if is_judged and written is not None else None
     found = Match(None, None, [])
     if sample.error is None and case.expects_call:
         found = _matcher(matching).match(case, parsed.calls, matching)
-    verdict = Verdict(case, sample, parsed, syntax, *found)
+    differs = None if own is None else not same_calls(own.calls, sample.native_calls or [])
+    verdict = Verdict(case, sample, parsed, syntax, *found, own=own, server_parser=differs)
     if lenient is None:
         return verdict
     return msgspec.structs.replace(verdict, lenient=judge(case, sample, lenient, matching))
+
+
+def same_calls(first: Sequence[Call], second: Sequence[Call]) -> bool:
+    """Whether two lists hold the same calls in the same order, their arguments equal as JSON."""
+    return len(first) == len(second) and all(
+        a.name == b.name and equal(a.arguments, b.arguments)
+        for a, b in zip(first, second, strict=True)
+    )
 
 
 def check_matching(matching: Matching) -> None:

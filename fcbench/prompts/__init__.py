@@ -2,7 +2,8 @@
 
 A mode's module has `render(case, examples, style) -> str`; `examples` are solved
 cases to show first. It may have `answer(calls, style) -> str`, what a model trained on such prompts
-has to write; without it that is what the format's chat template writes.
+has to write; without it that is what the format's chat template writes. One whose module says
+NATIVE writes no text but JSON for a chat endpoint, see fcbench.types.Request.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ __all__ = [
     "Target",
     "check_file",
     "few_shot",
+    "is_native",
     "own_template",
     "requests",
     "targets",
@@ -55,8 +57,14 @@ def requests(
     for case in cases:
         prompt = _single_bos(module.render(case, examples, style), style.bos)
         sha256 = hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()
-        built += [Request(case, prompt, sha256, repeat) for repeat in range(repeats)]
+        native = is_native(mode, style.prompt_file)
+        built += [Request(case, prompt, sha256, repeat, native) for repeat in range(repeats)]
     return built
+
+
+def is_native(mode: str, prompt_file: str | None = None) -> bool:
+    """Whether a mode leaves the prompt's text to a server. UsageError for an unknown mode."""
+    return prompt_file is None and getattr(registry.load("prompts", mode), "NATIVE", False)
 
 
 def check_file(path: str) -> None:

@@ -9,6 +9,8 @@ from msgspec import structs
 from fcbench.types import Call
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fcbench.types import Case, Json
 
 DEVELOPER = ("developer", "system")
@@ -47,6 +49,30 @@ def example_text(case: Case, trigger: str) -> str:
     alone = [m for m in case.messages if m["role"] in DEVELOPER]
     alone.append({"role": "user", "content": last_user_text(case)})
     return str(example_messages(structs.replace(case, messages=alone), trigger)[0]["content"])
+
+
+def conversation(case: Case, examples: Sequence[Case], trigger: str) -> list[dict[str, Json]]:
+    """Return a case's messages, its examples as solved exchanges after what the developer says."""
+    opening = [m for m in case.messages[:1] if m["role"] in DEVELOPER]
+    shown = [message for example in examples for message in _solved(example, trigger)]
+    return [*opening, *shown, *case.messages[len(opening) :]]
+
+
+def _solved(example: Case, trigger: str) -> list[dict[str, Json]]:
+    """Return an example as a whole exchange: templates refuse calls without their results."""
+    calls = one_answer(example)
+    return [
+        *example_messages(example, trigger),
+        {
+            "role": "assistant",
+            "tool_calls": [
+                {"type": "function", "function": {"name": c.name, "arguments": c.arguments}}
+                for c in calls
+            ],
+        },
+        *({"role": "tool", "name": c.name, "content": '{"status": "done"}'} for c in calls),
+        {"role": "assistant", "content": "Done."},
+    ]
 
 
 def openai_tools(case: Case) -> list[dict[str, Json]]:

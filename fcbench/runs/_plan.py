@@ -14,7 +14,7 @@ from fcbench.backends import ModelOptions
 from fcbench.errors import UsageError, nearest
 from fcbench.formats import grammar_of
 from fcbench.matching import check_matching
-from fcbench.prompts import check_file, few_shot
+from fcbench.prompts import check_file, few_shot, is_native
 from fcbench.suite import Suite, load_suite
 from fcbench.types import DecodeMode
 
@@ -58,6 +58,10 @@ class Options(TypedDict, total=False):
     format: str
     """The wire format of calls: its name, the path of a grammar variant, or "auto": what the
     model's chat template writes."""
+    timeout_seconds: float
+    """How long a server may take for one answer; 600 by default."""
+    retries: int
+    """How often a server is asked again where that can help; 4 by default."""
     resume: bool
     """Go on with an earlier run of the same plan, or begin one."""
     progress: bool
@@ -87,6 +91,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     repeats: int = 1
     seed: int = 0
     format: str = "functiongemma"
+    timeout_seconds: float = 600.0
+    retries: int = 4
     resume: bool = False
     progress: bool = False
 
@@ -125,6 +131,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             decode=self.decode,
             temperature=self.temperature,
             repeats=self.repeats,
+            native=is_native(self.prompt, self.prompt_file),
+            timeout_seconds=self.timeout_seconds,
+            retries=self.retries,
         )
 
 
@@ -182,10 +191,13 @@ def _check(made: Plan) -> None:
         ("max_new_tokens", 1),
         ("few_shot", 0),
         ("repeats", 1),
+        ("retries", 0),
     ):
         value = getattr(made, name)
         if value is not None and value < least:
             raise UsageError(f"{name} is at least {least}, got {value}")
+    if not 0 < made.timeout_seconds < math.inf:  # NaN is not either
+        raise UsageError(f"timeout_seconds is above 0, got {made.timeout_seconds}")
     check_matching(made.suite.matching)
     if made.format != "auto":
         grammar_of(made.format)

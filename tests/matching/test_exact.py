@@ -187,8 +187,11 @@ def test_native_calls_say_nothing_about_syntax():
     found = judge(case, Sample("a", native_calls=[f1]), Parse("calls", [f1]))
     assert (found.syntax, found.name, found.arguments) == (None, True, True)
     # With a text beside them there is something to judge.
-    found = judge(case, Sample("a", text="…", native_calls=[f1]), Parse("calls", [f1]))
-    assert found.syntax is True
+    written = Sample("a", text="…", native_calls=[f1])
+    found = judge(case, written, Parse("calls", [f1]), own=Parse("calls", [f1]))
+    assert (found.syntax, found.server_parser) == (True, False)
+    found = judge(case, written, Parse("calls", [f1]), own=Parse("malformed"))
+    assert (found.syntax, found.arguments, found.server_parser) == (False, True, True)
 
 
 def test_an_unknown_matcher_names_the_nearest():

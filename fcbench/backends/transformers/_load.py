@@ -150,6 +150,11 @@ def wrap(model: Any, tokenizer: Any, manifest: dict[str, Json]) -> Loaded:
 def check(name: str, options: ModelOptions) -> None:
     """Raise ModelError or UsageError for what is wrong without a model being loaded."""
     dtype_of(options.dtype)
+    if options.native:
+        raise UsageError(
+            f"{name}: transformers has no chat endpoint: native prompts are for servers",
+            hint="--prompt chat: the model's own template, and the grammar reads the calls",
+        )
     if options.repeats > 1 and not options.temperature:
         raise UsageError(
             f"{options.repeats} repeats at temperature 0 are one answer, written "
