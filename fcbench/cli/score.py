@@ -18,7 +18,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
     from fcbench.cli._options import add_gate, add_matching
 
-    parser.add_argument("run", help="a run's folder, or JSON lines of {id, text}")
+    parser.add_argument(
+        "run", help="a run's folder, or JSON lines of {id, text} or {id, tool_calls}"
+    )
     add_matching(parser)
     add_gate(parser)
     parser.add_argument("--json", action="store_true", help="print the scores as JSON")
@@ -29,12 +31,13 @@ def run(args: argparse.Namespace) -> int:
     from fcbench.cli._options import matching_of
     from fcbench.runs import score
 
-    scores = score(args.run, args.suite, args.format, **matching_of(args))
+    # No verdict is shown, and a file of outputs may be larger than the memory.
+    scores = score(args.run, args.suite, args.format, **matching_of(args), keep_verdicts=False)
     sys.stdout.write(_as_json(scores) if args.json else _as_text(scores))
     missed = scores.missed(dict(args.fail_under), args.interval)
     sys.stderr.writelines(f"missed: {line}\n" for line in missed)
     if scores.n_errors:
-        sys.stderr.write(f"{scores.n_errors} of {len(scores.verdicts)} samples have no answer\n")
+        sys.stderr.write(f"{scores.n_errors} of {scores.n_samples} samples have no answer\n")
         return ERRORS
     return MISSED if missed else OK
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from fcbench import registry
 from fcbench.errors import SuiteError
+from fcbench.formats._jinja import own_template
 from fcbench.prompts import _file
 from fcbench.prompts._case_text import last_user_text
-from fcbench.prompts._jinja import own_template
 from fcbench.prompts._style import Style
 from fcbench.prompts._target import WITHOUT_TEXT, Fault, Target, targets
 from fcbench.types import Request

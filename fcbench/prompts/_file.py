@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcbench.errors import UsageError
+from fcbench.formats._jinja import compile_template
 from fcbench.prompts._case_text import example_text, last_user_text, one_answer, openai_tools
-from fcbench.prompts._jinja import compile_template
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fcbench.errors import UsageError
+from fcbench.formats._jinja import OwnTemplate
 from fcbench.prompts._case_text import conversation, openai_tools
-from fcbench.prompts._jinja import OwnTemplate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,72 +1,76 @@
-"""Verdicts -> estimates: a metric over them, with its interval and n."""
+"""Tallies -> estimates: a metric over the cases, with its interval and n."""
 
 from __future__ import annotations
 
+import math
+from statistics import fmean
 from typing import TYPE_CHECKING
 
-from fcbench.metrics import metric, metric_names, unit_of
-from fcbench.stats import clustered, mean, pass_at_k, pass_hat_k
+from fcbench.metrics import metric_names, unit_of
+from fcbench.stats import Estimate, clustered, mean, pass_at_k, pass_hat_k
+from fcbench.stats._clustered import _effective_size
+from fcbench.stats._proportion import BOUNDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from fcbench.stats import Estimate, Method
-    from fcbench.types import Verdict
+    from fcbench.runs._tally import CaseTally, Tallies
+    from fcbench.stats import Method
+
+EVERY_K, FEW_K, MOST_K = 10, (20, 50), 100
+"""Of more repeats than ten, not each number of tries makes a line."""
 
 
-def estimate(name: str, verdicts: Iterable[Verdict], interval: Method = "wilson") -> Estimate:
-    """Return a metric over the verdicts; the repeats of a case are one cluster."""
-    function = metric(name)
-    return _estimate(name, ((v.case.id, function(v)) for v in verdicts), interval)
+def estimate(
+    name: str, tallies: Tallies, interval: Method = "wilson", tag: str | None = None
+) -> Estimate:
+    """Return a metric over the cases (of a tag); the repeats of a case are one cluster."""
+    found = list(tallies.means(name, tag))
+    means = [value for value, _ in found]
+    if unit_of(name) is None:
+        return _share(means, [n for _, n in found], interval)
+    amount = mean([[value] for value in means])
+    # No quantity here is negative, which Student's t does not know.
+    return amount if amount.low is None else amount._replace(low=max(0.0, amount.low))
 
 
 def estimates(
-    verdicts: Sequence[Verdict], tags: Iterable[str], moot: Collection[str]
+    tallies: Tallies, tags: Iterable[str]
 ) -> tuple[dict[str, Estimate], dict[str, dict[str, Estimate]]]:
-    """Return every metric over the verdicts and over those of each tag; moot ones over none."""
-    overall: dict[str, Estimate] = {}
-    by_tag: dict[str, dict[str, Estimate]] = {tag: {} for tag in tags}
-    for name in metric_names():
-        function = metric(name)
-        judged = [] if name in moot else [(v, function(v)) for v in verdicts]
-        overall[name] = _estimate(name, ((v.case.id, value) for v, value in judged))
-        for tag, found in by_tag.items():
-            of_tag = ((v.case.id, value) for v, value in judged if tag in v.case.tags)
-            found[name] = _estimate(name, of_tag)
-    return overall, by_tag
+    """Return every metric over the cases and over those of each tag; moot ones over none."""
+    names = metric_names()
+    overall = {name: estimate(name, tallies) for name in names}
+    return overall, {
+        tag: {name: estimate(name, tallies, tag=tag) for name in names} for tag in tags
+    }
 
 
-def _estimate(
-    name: str, values: Iterable[tuple[str, float | None]], interval: Method = "wilson"
-) -> Estimate:
-    clusters: dict[str, list[float]] = {}
-    for case_id, value in values:
-        if value is not None:
-            clusters.setdefault(case_id, []).append(value)
-    by_case = list(clusters.values())
-    if unit_of(name) is None:
-        return clustered(by_case, method=interval)
-    found = mean(by_case)
-    # No quantity here is negative, which Student's t does not know.
-    return found if found.low is None else found._replace(low=max(0.0, found.low))
+def _share(means: Sequence[float], sizes: Sequence[int], interval: Method) -> Estimate:
+    """Return what `clustered` does of the values that these are the means and numbers of."""
+    if not means:
+        return Estimate(None, None, None, 0)
+    confidence = 0.95
+    # It asks only how many repeats each case has.
+    n, size = len(means), _effective_size([range(k) for k in sizes], means, confidence)
+    successes = math.fsum(means) * (size / n)
+    return Estimate(fmean(means), *BOUNDS[interval](successes, size, confidence), n)
 
 
-def passes(verdicts: Iterable[Verdict]) -> dict[str, Estimate]:
-    """Return pass@k and pass^k for each k up to the number of repeats, if there are several.
+def passes(cases: Iterable[CaseTally]) -> dict[str, Estimate]:
+    """Return pass@k and pass^k for k up to the number of repeats, if there are several.
 
     pass@k is the chance that one of k samples of a case is right, pass^k that all are, both
-    without bias from the samples there are. A case with an error counts with fewer samples.
+    without bias from the samples there are. A case with an error counts with fewer samples. k is
+    each number up to 10, then 20, 50, 100, and the number of repeats if it is no more than 100.
     """
-    right: dict[str, list[bool]] = {}
-    for verdict in verdicts:
-        if verdict.sample.error is None:
-            right.setdefault(verdict.case.id, []).append(verdict.is_right)
-    most = max(map(len, right.values()), default=0)
+    counts = [(case.n_answered, case.n_right) for case in cases if case.n_answered]
+    most = max((n for n, _ in counts), default=0)
+    tried = [k for k in {*range(1, EVERY_K + 1), *FEW_K, MOST_K, most} if k <= min(most, MOST_K)]
     found: dict[str, Estimate] = {}
     kinds: dict[str, Callable[[int, int, int], float]] = {"pass@": pass_at_k, "pass^": pass_hat_k}
     for sign, estimator in kinds.items():
-        for k in range(1, most + 1) if most > 1 else ():
-            chances = [[estimator(len(r), sum(r), k)] for r in right.values() if len(r) >= k]
+        for k in sorted(tried) if most > 1 else ():
+            chances = [[estimator(n, right, k)] for n, right in counts if n >= k]
             found[f"{sign}{k}"] = clustered(chances)
     return found
 

@@ -212,8 +212,13 @@ def _open_folder(
         earlier, number = folder, number + 1
         folder = RunFolder(root / f"{plan.name}-{number}")
     if plan.resume and earlier is not None:  # the newest one
-        _refuse_other_run(earlier, manifest)
         earlier.set_torn_line_aside()
+        if any(sample.error is None for sample in earlier.samples()):
+            _refuse_other_run(earlier, manifest)
+        else:
+            # Nothing was answered, so nothing can be mixed: of a server that was not there, little
+            # was known, and even the prompts may be others now.
+            earlier.create(manifest, requests)
         return earlier
     folder.create(manifest, requests)
     return folder

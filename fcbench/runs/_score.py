@@ -1,8 +1,10 @@
-"""Samples -> scores: a pure function, run as often as wanted, without the model."""
+"""Samples -> scores: a pure function, run as often as wanted, without the model.
+
+Samples are judged one at a time and tallied; only the verdicts that are wanted are kept.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,26 +16,28 @@ from fcbench.matching import judge
 from fcbench.runs._estimate import estimates, passes
 from fcbench.runs._outputs import read_outputs, to_samples
 from fcbench.runs._read import matching_of, read_run
-from fcbench.runs._reason import outcome_of
-from fcbench.runs._scores import Scores
+from fcbench.runs._scores import NotKept, Scores
+from fcbench.runs._tally import tallies_of
 from fcbench.suite import Suite, load_suite
 from fcbench.types import Decoding, Json, Matching, Parse, Run, Sample, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from fcbench.runs._tally import Marks
     from fcbench.types import Case
 
 FREE_TO_ABSTAIN = ("abstention", "over_calling")
+MOST_REMEMBERED, LONGEST_REMEMBERED = 4096, 2048
 
 
 class _Evidence(NamedTuple):
-    """What is judged, and by what."""
+    """What is judged, and by what. Each sample comes with where it stands, and comes once."""
 
     suite: str
     sha256: str
     cases: Sequence[Case]
-    samples: Sequence[Sample]
+    samples: Iterable[tuple[str, Sample]]
     format: str
     matching: Matching
     manifest: dict[str, Json]
@@ -47,14 +51,21 @@ def score(  # noqa: PLR0913  the public name; all but the first are seldom given
     *,
     normalise: Sequence[str] | None = None,
     schema_defaults: bool | None = None,
+    keep_verdicts: bool = True,
 ) -> Scores:
     """Return the scores of a run, of a run's folder, or of outputs made elsewhere.
 
-    Outputs are a mapping of case id to text, records with `id` (or `case_id`) and `text`, or the
-    path of such records as JSON lines; they need `suite`. A Run brings its suite, format and
-    matching; naming others judges it by those, see Matching. A case without an output counts as
-    an error, not as a wrong answer. UsageError for an output whose id the suite does not have,
-    for two of one case and repeat, and for names that do not exist.
+    Outputs are a mapping of case id to text, records with `id` (or `case_id`) and `text` or
+    `tool_calls` in OpenAI's shape, or the path of such records as JSON lines; they need `suite`.
+    With both, `text` is what the model wrote and `tool_calls` what its server read in it, which
+    decides. A Run brings its suite, format and matching; naming others judges it by those, see
+    Matching. A case without an output counts as an error, not as a wrong answer.
+
+    Without `keep_verdicts` an output is forgotten as soon as it is judged: the numbers are the
+    same, in memory that does not grow with the outputs; what needs verdicts raises UsageError.
+
+    UsageError for an output whose id the suite does not have, for two of one case and repeat, and
+    for names that do not exist.
     """
     evidence = _evidence(run_or_outputs, suite, format)
     given = {"matcher": matcher, "schema_defaults": schema_defaults}
@@ -62,34 +73,34 @@ def score(  # noqa: PLR0913  the public name; all but the first are seldom given
         given["normalise"] = tuple(sorted(set(normalise)))  # type: ignore[assignment]
     chosen = {name: value for name, value in given.items() if value is not None}
     matching = msgspec.structs.replace(evidence.matching, **chosen)
-    return _score(evidence._replace(matching=matching))
+    return _score(evidence._replace(matching=matching), keep_verdicts=keep_verdicts)
 
 
 def _evidence(
-    run_or_outputs: Run | str | Path | Mapping[str, str] | Iterable[Mapping[str, Any] | Sample],
+    given: Run | str | Path | Mapping[str, str] | Iterable[Mapping[str, Any] | Sample],
     suite: str | Path | Suite | None,
     format: str | None,
 ) -> _Evidence:
-    if isinstance(run_or_outputs, str | Path):
-        path = Path(run_or_outputs)
-        run_or_outputs = read_outputs(path) if path.is_file() else read_run(path)
+    path = Path(given) if isinstance(given, str | Path) else None
+    if path is not None and not path.is_file():
+        given = read_run(path)
     loaded = suite if isinstance(suite, Suite) or suite is None else load_suite(suite)
-    if not isinstance(run_or_outputs, Run):
+    if not isinstance(given, Run):
         if loaded is None:
             raise UsageError(
                 "outputs alone do not say what was asked", hint="score(outputs, suite=…)"
             )
-        samples = to_samples(run_or_outputs)
+        samples = to_samples(given) if path is None else read_outputs(path)  # type: ignore[arg-type]  # no path then
         chosen = format or "functiongemma"
         return _Evidence(
             loaded.name, loaded.sha256, loaded.cases, samples, chosen, loaded.matching, {}
         )
-    manifest = run_or_outputs.manifest
+    manifest = given.manifest
     found = _Evidence(
         manifest["suite"]["name"],
         manifest["suite"]["sha256"],
-        run_or_outputs.cases,
-        run_or_outputs.samples,
+        given.cases,
+        (("the run", sample) for sample in given.samples),
         format or manifest["format"]["name"],
         matching_of(manifest),
         manifest,
@@ -105,61 +116,92 @@ def _evidence(
     )
 
 
-def _score(evidence: _Evidence) -> Scores:
-    cases, manifest = evidence.cases, evidence.manifest
-    verdicts = _verdicts(evidence)
-    tags = sorted({tag for case in cases for tag in case.tags})
+def _score(evidence: _Evidence, *, keep_verdicts: bool) -> Scores:
+    cases = evidence.cases
     moot = _moot(evidence)
-    metrics, by_tag = estimates(verdicts, tags, moot)
+    tallies = tallies_of(cases, moot)
+    verdicts: list[Verdict] = []
+    remembered: dict[str, Marks] = {}
+    for case, sample in _answers(evidence):
+        if keep_verdicts:
+            verdicts.append(_judge(case, sample, evidence))
+            marks = tallies.marks_of(verdicts[-1])
+        else:
+            # Of a case's repeats many say the same, and what is the same is judged the same.
+            key = repr(msgspec.structs.replace(sample, repeat=0))
+            found = remembered.get(key)
+            marks = found or tallies.marks_of(_judge(case, sample, evidence))
+            if found is None and len(key) < LONGEST_REMEMBERED:
+                if len(remembered) == MOST_REMEMBERED:
+                    remembered.clear()
+                remembered[key] = marks
+        tallies.add(sample, marks)
+    tags = sorted({tag for case in cases for tag in case.tags})
+    metrics, by_tag = estimates(tallies, tags)
     # Who could not abstain is not asked whether one try in k did.
-    tried = [v for v in verdicts if v.case.expects_call or "abstention" not in moot]
+    tried = [c for c in tallies.cases.values() if c.expects_call or "abstention" not in moot]
+    verdicts.sort(key=lambda verdict: tallies.place_of(verdict.sample))
     return Scores(
         suite=evidence.suite,
         suite_sha256=evidence.sha256,
         metrics=metrics,
         by_tag=by_tag,
         passes=passes(tried),
-        outcomes=dict(Counter(map(outcome_of, verdicts)).most_common()),
+        outcomes=tallies.outcomes(),
         n_cases=len(cases),
-        n_errors=sum(verdict.sample.error is not None for verdict in verdicts),
-        verdicts=verdicts,
+        n_errors=tallies.n_errors,
+        verdicts=verdicts if keep_verdicts else NotKept(),
+        tallies=tallies,
         matching=evidence.matching,
-        manifest=manifest,
+        manifest=evidence.manifest,
     )
 
 
-def _verdicts(evidence: _Evidence) -> list[Verdict]:
-    """Return a verdict for each sample, in the order of the cases and repeats."""
+def _answers(evidence: _Evidence) -> Iterator[tuple[Case, Sample]]:
+    """Yield each sample as it comes, with its case, then errors for the answers that are absent."""
     by_id = {case.id: case for case in evidence.cases}
-    given: dict[str, list[Sample]] = {}
-    for sample in evidence.samples:
-        if sample.case_id not in by_id:
+    # Of outputs made elsewhere nobody knows how many there were to be: one is enough.
+    repeats = range(int(evidence.manifest.get("decoding", {}).get("repeats", 1)))
+    drawn: dict[str, set[int]] = {}
+    for where, sample in evidence.samples:
+        case = by_id.get(sample.case_id)
+        if case is None:
             raise UsageError(
-                f"the suite {evidence.suite} has no case {sample.case_id}",
+                f"{where}: the suite {evidence.suite} has no case {sample.case_id}",
                 nearest(sample.case_id, by_id),
             )
-        given.setdefault(sample.case_id, []).append(sample)
+        of_case = drawn.setdefault(case.id, set())
+        if evidence.manifest:
+            of_case.add(sample.repeat)
+        yield case, sample
     absent = "not answered yet: go on with --resume" if evidence.manifest else "no output was given"
-    repeats = range(int(evidence.manifest.get("decoding", {}).get("repeats", 1)))
-    verdicts = []
     for case in evidence.cases:
-        samples = sorted(given.get(case.id, []), key=lambda sample: sample.repeat)
-        drawn = {sample.repeat for sample in samples}
-        if not samples or evidence.manifest:
-            samples += [Sample(case.id, r, error=absent) for r in repeats if r not in drawn]
-        verdicts += [_judge(case, sample, evidence) for sample in samples]
-    return verdicts
+        if evidence.manifest or case.id not in drawn:
+            for repeat in repeats:
+                if repeat not in drawn.get(case.id, ()):
+                    yield case, Sample(case.id, repeat, error=absent)
 
 
 def _judge(case: Case, sample: Sample, evidence: _Evidence) -> Verdict:
-    if sample.native_calls is not None and not sample.text:
-        native = Parse("calls" if sample.native_calls else "abstained", sample.native_calls)
-        return judge(case, sample, native, evidence.matching)
+    if sample.native_calls is not None:
+        return _judge_native(case, sample, evidence)
     parsed = parse(sample.text, evidence.format, "strict", sample.stop)
     lenient = None
     if parsed.outcome == "malformed":
         lenient = parse(sample.text, evidence.format, "lenient", sample.stop)
     return judge(case, sample, parsed, evidence.matching, lenient)
+
+
+def _judge_native(case: Case, sample: Sample, evidence: _Evidence) -> Verdict:
+    """Judge by a server's own calls; where its text is known, ours of it are kept beside them."""
+    own = parse(sample.text, evidence.format, "strict", sample.stop) if sample.text else None
+    if sample.native_calls:
+        counted = Parse("calls", sample.native_calls)
+    elif own is None or own.outcome != "calls":
+        counted = own or Parse("abstained")
+    else:  # it did attempt calls, of which the server's parser made none
+        counted = Parse("malformed")
+    return judge(case, sample, counted, evidence.matching, own=own)
 
 
 def _moot(evidence: _Evidence) -> set[str]:

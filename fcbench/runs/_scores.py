@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
@@ -10,7 +10,8 @@ from fcbench.errors import RunError, UsageError
 from fcbench.metrics import check_gate, metric
 from fcbench.runs._estimate import describe, estimate
 from fcbench.runs._reason import outcome_of, reason
-from fcbench.stats import Estimate  # noqa: TC001  pydoc and typing.get_type_hints want it
+from fcbench.runs._tally import Tallies  # noqa: TC001  pydoc and typing.get_type_hints want it
+from fcbench.stats import Estimate  # noqa: TC001  likewise
 from fcbench.text import shorten
 from fcbench.types import Json, Matching, Verdict
 
@@ -24,6 +25,17 @@ if TYPE_CHECKING:
 SHOWN_FAILURES = 5
 
 
+class NotKept(list[Verdict]):
+    """In the place of verdicts that were not kept: UsageError for whoever wants to see one."""
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise UsageError(
+            "the verdicts were not kept", hint="score(…, keep_verdicts=True) keeps them"
+        )
+
+    __iter__ = __len__ = __getitem__ = __contains__ = __reversed__ = _refuse
+
+
 class Scores(msgspec.Struct, frozen=True):
     """The numbers of one run, and the verdicts that they come from.
 
@@ -31,7 +43,9 @@ class Scores(msgspec.Struct, frozen=True):
     the same for the cases of each tag. `outcomes` counts what the turns were: calls, abstained,
     each kind of failure, and error. `n_errors` counts samples without an answer, which are in no
     metric: the machinery failed there, not the model. `passes` holds pass@k and pass^k by name
-    where each case was asked more than once.
+    where each case was asked more than once. `verdicts` are in the order of the cases and
+    repeats; where they were not to be kept, UsageError comes of looking at them. `tallies` are
+    what the numbers are made of.
     """
 
     suite: str
@@ -43,8 +57,14 @@ class Scores(msgspec.Struct, frozen=True):
     n_cases: int
     n_errors: int
     verdicts: list[Verdict]
+    tallies: Tallies
     matching: Matching = Matching()
     manifest: dict[str, Json] = {}
+
+    @property
+    def n_samples(self) -> int:
+        """How many samples there are, errors included."""
+        return self.tallies.n_samples
 
     @property
     def label(self) -> str:
@@ -90,11 +110,9 @@ class Scores(msgspec.Struct, frozen=True):
         for an unknown metric, one of which less is better, and one that is no share.
         """
         __tracebackhide__ = True  # pytest shows the caller's line, not ours
-        if self.n_errors:
-            raise RunError(
-                f"{self.n_errors} of {len(self.verdicts)} samples have no answer: "
-                f"{self._first_error()}"
-            )
+        if self.tallies.first_error is not None:
+            _, first = self.tallies.first_error
+            raise RunError(f"{self.n_errors} of {self.n_samples} samples have no answer: {first}")
         missed = self.missed(thresholds, interval)
         if missed:
             raise AssertionError("\n".join([*missed, *self._failing(thresholds)]))
@@ -106,9 +124,7 @@ class Scores(msgspec.Struct, frozen=True):
             check_gate(name)
             if not 0 <= threshold <= 1:  # NaN is not either
                 raise UsageError(f"a threshold is a share from 0 to 1, got {name}={threshold:g}")
-            found = self.metrics[name]
-            if found.n:  # one that is moot here stays so
-                found = estimate(name, self.verdicts, interval)
+            found = estimate(name, self.tallies, interval)
             if found.low is None or found.low < threshold:
                 line = f"{name} {describe(found)} is not at least {threshold:g} (lower bound)"
                 reach = reachable(found.n, interval)
@@ -116,13 +132,10 @@ class Scores(msgspec.Struct, frozen=True):
                 lines.append(line + (unreachable if reach < threshold else ""))
         return lines
 
-    def _first_error(self) -> str:
-        return next(
-            f"{v.case.id}: {v.sample.error}" for v in self.verdicts if v.sample.error is not None
-        )
-
     def _failing(self, thresholds: Mapping[str, float]) -> list[str]:
-        """Return lines on the first cases that score 0 in one of the metrics."""
+        """Return lines on the first cases that score 0 in one of the metrics, where known."""
+        if isinstance(self.verdicts, NotKept):
+            return ["  (which cases failed is not known: the verdicts were not kept)"]
         judged = [metric(name) for name in thresholds]
         lines = [
             f"  {v.case.id}: {reason(v)}\n    got: {shorten(v.sample.text)!r}"

@@ -26,7 +26,7 @@ from fcbench.doctor import Options, examine
 from fcbench.runs import execute, plan
 from fcbench.train import fine_tune, read_config
 from suites.mobile_actions.more import more, write
-from tests.experiment import page
+from tests.experiment import deployed, page
 from tests.experiment.average import average
 from tests.experiment.plan import (
     BASE,
@@ -76,6 +76,7 @@ def steps() -> dict[str, Callable[[], None]]:
     found["ask:base"] = partial(ask, None)
     for who in MODELS:
         found[f"doctor:{who or 'base'}"] = partial(doctor, who)
+    found |= deployed.steps()
     found["page"] = page.write
     return found
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from fcbench import Call, parse, registry, render
 from fcbench.formats import detect_format, grammar_sha256, module_of
 from fcbench.formats._diagnosis import start_of_repetition
+from fcbench.formats._jinja import OwnTemplate
 from fcbench.formats._python_text import is_identifier
 from fcbench.paths import data_folder
-from fcbench.prompts._jinja import OwnTemplate
 from tests.formats.examples import example_lines
 
 FORMATS = registry.names("formats")

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from fcbench import parse, render
 from fcbench.formats import detect_format
+from fcbench.formats._jinja import OwnTemplate, compile_template
 from fcbench.prompts import Style, own_template, requests
-from fcbench.prompts._jinja import OwnTemplate, compile_template
 from fcbench.types import Call, Case, Tool
 
 TOOLS = [

@@ -7,8 +7,8 @@ import pytest
 from fcbench import Call, Case, Tool, load_suite
 from fcbench.backends import ModelOptions, check_model
 from fcbench.errors import UsageError
+from fcbench.formats._jinja import OwnTemplate
 from fcbench.prompts import Style, few_shot, is_native, requests
-from fcbench.prompts._jinja import OwnTemplate
 from fcbench.suite import suite_names
 
 

@@ -11,10 +11,10 @@ from fcbench import Call, Case, Tool, load_suite
 from fcbench.backends import ModelOptions, open_model
 from fcbench.errors import SuiteError, UsageError
 from fcbench.formats import functiongemma, parse
+from fcbench.formats._jinja import OwnTemplate
 from fcbench.formats.functiongemma import CONTROL_TOKEN_IDS, TRIGGER
 from fcbench.prompts import Style, few_shot, requests
 from fcbench.prompts._case_text import example_text, last_user_text, one_answer, openai_tools
-from fcbench.prompts._jinja import OwnTemplate
 
 words = st.text(max_size=12).filter(lambda s: not any(token in s for token in CONTROL_TOKEN_IDS))
 keys = st.from_regex(r"[A-Za-z_$][\w.-]{0,6}", fullmatch=True)

@@ -116,8 +116,8 @@ def load(name: str, options: ModelOptions, quantization: Any = None) -> Loaded:
         "dtype": dtype,
         "device": model.device.type,
         "revision": getattr(model.config, "_commit_hash", None),
-        "weights_sha256": _sha256_of(folder, "*.safetensors"),
-        "provenance": _provenance(name),
+        "weights_sha256": sha256_of(folder, "*.safetensors"),
+        "provenance": provenance_of(name),
         "tokenizer_sha256": hashlib.sha256(
             tokenizer.backend_tokenizer.to_str().encode()
         ).hexdigest(),
@@ -139,7 +139,7 @@ def wrap(model: Any, tokenizer: Any, manifest: dict[str, Json]) -> Loaded:
         model=model,
         tokenizer=tokenizer,
         template=None if tokenizer.chat_template is None else TokenizerTemplate(tokenizer),
-        bos=_bos(tokenizer),
+        bos=bos_of(tokenizer),
         pad_id=_first_id(tokenizer.pad_token_id, tokenizer.eos_token_id),
         eos_ids=_eos_ids(model, tokenizer),
         context_length=getattr(model.config, "max_position_embeddings", UNKNOWN_CONTEXT),
@@ -241,7 +241,7 @@ def _load_or_explain(name: str, loader: Any, folder: str, **options: Any) -> Any
         raise ModelError(f"{name}: cannot be loaded: {what}", hint) from error
 
 
-def _bos(tokenizer: Any) -> str:
+def bos_of(tokenizer: Any) -> str:
     """Return the token that the tokenizer puts before every text, or ""."""
     return str(tokenizer.bos_token) if tokenizer.bos_token_id in tokenizer.encode("") else ""
 
@@ -257,11 +257,11 @@ def _eos_ids(model: Any, tokenizer: Any) -> list[int]:
     return sorted({i for i in [*ids, tokenizer.eos_token_id] if i is not None})
 
 
-def _provenance(name: str) -> str | None:
+def provenance_of(name: str) -> str | None:
     return "dequantised from Q4_K_M" if name == packaged.NAME else None
 
 
-def _sha256_of(folder: str, pattern: str) -> str | None:
+def sha256_of(folder: str, pattern: str) -> str | None:
     """Return the hash of a local folder's weights; a hub model has its revision instead."""
     if not Path(folder).is_dir():
         return None
@@ -323,7 +323,7 @@ def _apply_adapter(model: Any, tokenizer: Any, adapter: str) -> tuple[Any, dict[
             module.merge()
     return adapted, {
         "name": adapter,
-        "sha256": _sha256_of(str(folder), "adapter_*"),
+        "sha256": sha256_of(str(folder), "adapter_*"),
         "max_logit_difference": difference,
         "active": difference > 0,
     }

@@ -41,13 +41,42 @@ class OwnTemplate:
         )
 
 
-def compile_template(source: str, shown: str) -> jinja2.Template:
-    """Return a compiled template. UsageError with the line for one that is not Jinja."""
+class GivenTemplate:
+    """A model's chat template, where only its text and its bos and eos are known.
+
+    `strftime_now` is not defined, so that no prompt depends on the day: templates fall back.
+    """
+
+    def __init__(self, source: str, bos: str, eos: str = "") -> None:
+        """UsageError for a text that is no template."""
+        self.source = source
+        self._template = compile_template(source, "the model's chat template", strict=False)
+        self._tokens = {"bos_token": bos, "eos_token": eos}
+
+    def __call__(self, messages: list[dict[str, Json]], tools: list[dict[str, Json]]) -> str:
+        """Return the prompt of a conversation. UsageError if the template refuses it."""
+        try:
+            return self._template.render(
+                messages=messages, tools=tools or None, add_generation_prompt=True, **self._tokens
+            )
+        except UsageError:
+            raise
+        # The boundary to the model's own template: an expression in it may raise anything.
+        except Exception as error:
+            raise UsageError(
+                f"the model's chat template refuses this conversation: {error}"
+            ) from error
+
+
+def compile_template(source: str, shown: str, *, strict: bool = True) -> jinja2.Template:
+    """Return a compiled template. UsageError with the line for one that is not Jinja.
+
+    A `strict` one may name nothing that is not there, as a user's own; templates in the wild do.
+    """
     import jinja2
 
     try:
-        # A user's own file may name nothing that is not there; templates in the wild do.
-        return _compile(source, strict=True)
+        return _compile(source, strict=strict)
     except jinja2.TemplateSyntaxError as error:
         raise UsageError(
             f"{shown}:{error.lineno}: not a Jinja template: {error.message}"

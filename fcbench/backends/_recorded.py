@@ -1,0 +1,133 @@
+"""Outputs recorded anywhere -> samples, one at a time.
+
+A record has an `id` and what was answered: `text`, or `tool_calls` in OpenAI's shape, or an
+`error`. With both, `text` is the raw text that the model wrote and `tool_calls` what its server
+read in it. It may have the other fields of a Sample too: repeat, stop, tokens, seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import msgspec
+
+from fcbench.backends._native import calls_of
+from fcbench.errors import UsageError
+from fcbench.formats._numbers import read_integer
+from fcbench.types import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from fcbench.types import Call, Json
+
+    # Where a record stands, in words for a message, and the record.
+    Found = tuple[str, Any]
+
+ANSWERS = ("text", "native_calls", "tool_calls", "error")
+HINT = "an output has id and text, or id and tool_calls"
+MOST_BYTES = 2**26
+"""No line is longer: a file without line ends is not read into memory whole."""
+BITS = 4096
+"""Repeats that one integer of Answered stands for: small enough to be copied with every answer."""
+
+
+def read_lines(path: Path) -> Iterator[Found]:
+    """Yield the records of JSON lines, none of which is kept. UsageError with file and line."""
+    read = json.JSONDecoder(parse_int=read_integer, parse_constant=_refuse).decode
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(iter(lambda: file.readline(MOST_BYTES), b""), start=1):
+                if len(line) == MOST_BYTES:
+                    raise UsageError(
+                        f"{path}:{number}: longer than {MOST_BYTES:,} bytes",
+                        hint="one JSON object a line",
+                    )
+                text = line.decode("utf-8").rstrip()
+                if text:
+                    yield f"{path}:{number}", read(text)
+    except json.JSONDecodeError as error:
+        what = f"not JSON: {error.msg} at column {error.colno}"
+        raise UsageError(f"{path}:{number}: {what}") from error
+    except RecursionError as error:
+        raise UsageError(f"{path}:{number}: nested too deep") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: cannot be read: line {number}: {error}") from error
+    except ValueError as error:
+        raise UsageError(f"{path}:{number}: not JSON: {error}") from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def samples_of(records: Callable[[], Iterable[Found]]) -> Iterator[tuple[str, Sample]]:
+    """Yield the sample of each record, and where it stands.
+
+    `records` is called once more to find the first of two answers to one case and repeat, which
+    are refused. UsageError for them, and for a record that is none.
+    """
+    answered = Answered()
+    for where, record in records():
+        sample = sample_of(where, record)
+        if not answered.add(sample.case_id, sample.repeat):
+            key = sample.case_id, sample.repeat
+            again = ((w, sample_of(w, r)) for w, r in records())
+            first = next((w for w, s in again if (s.case_id, s.repeat) == key), "an earlier one")
+            raise UsageError(
+                f"{where}: {sample.case_id} was answered in {first} already",
+                hint="answers to one case have repeat: 0, 1, …",
+            )
+        yield where, sample
+
+
+def sample_of(where: str, record: Any) -> Sample:
+    """Return the sample of one record. UsageError, with `where`, for what is none."""
+    if isinstance(record, Sample):
+        return record
+    if not isinstance(record, Mapping):
+        raise UsageError(f"{where}: $: expected object, got {type(record).__name__}")
+    fields = {name: value for name, value in record.items() if name not in ANSWERS}
+    # null is how servers say that there is none of it
+    answers = {name: record[name] for name in ANSWERS if record.get(name) is not None}
+    if not answers:
+        raise UsageError(f"{where}: $.text: missing", hint=HINT)
+    if "id" in fields:
+        fields["case_id"] = fields.pop("id")
+    if "tool_calls" in answers:
+        answers["native_calls"] = _native(where, answers)
+    try:
+        return msgspec.convert({**fields, **answers}, Sample)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{where}: {error}", hint=HINT) from error
+
+
+def _native(where: str, answers: dict[str, Json]) -> list[Call]:
+    if "native_calls" in answers:
+        raise UsageError(f"{where}: tool_calls and native_calls both say what was called")
+    try:
+        return calls_of(answers.pop("tool_calls"))
+    except ValueError as error:
+        raise UsageError(f"{where}: $.{error}", hint=HINT) from error
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON value")
+
+
+class Answered:
+    """Which repeats of which cases were answered: a bit for each, whatever the repeat's number."""
+
+    def __init__(self) -> None:
+        self._bits: dict[str, dict[int, int]] = {}
+
+    def add(self, case_id: str, repeat: int) -> bool:
+        """Note an answer. Return False if it was noted before."""
+        of_case = self._bits.setdefault(case_id, {})
+        block, place = divmod(repeat, BITS)
+        bits = of_case.get(block, 0)
+        if bits >> place & 1:
+            return False
+        of_case[block] = bits | 1 << place
+        return True

@@ -1,0 +1,140 @@
+"""Many requests to a server at a time, and what no server can be asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import queue
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fcbench.errors import BackendError, UsageError
+from fcbench.types import Decoding, Request, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fcbench.backends import ModelOptions
+
+Ask = Callable[[Request, Decoding], Sample]
+"""Asks once, with retries, and returns the answer; BackendError where there is none."""
+
+N_AT_ONCE = 8
+"""Requests in flight where nobody says how many."""
+
+
+def answer_all(
+    requests: Sequence[Request], decoding: Decoding, ask: Ask, *, n_at_once: int
+) -> Iterator[Sample]:
+    """Yield one sample a request as each is finished, never more than `n_at_once` in flight.
+
+    A BackendError from `ask` is a sample with an error; what else it raises is raised here. Where
+    nothing was ever answered and `n_at_once` requests found nobody to connect to, the rest are
+    errors at once: a server that is not there must not cost hours of patience.
+    """
+    work = _Work(requests, decoding, ask)
+    n_workers = min(n_at_once, len(requests))
+    for _ in range(n_workers):
+        # Daemons: an interrupted run does not wait for answers that nobody will read.
+        threading.Thread(target=work.run, name="fcbench-ask", daemon=True).start()
+    n_answered = n_refused = n_yielded = 0
+    try:
+        while n_yielded < len(requests):
+            outcome = work.done.get()
+            if isinstance(outcome, BaseException):
+                raise outcome
+            request, found = outcome
+            n_yielded += 1
+            if isinstance(found, Sample):
+                n_answered += 1
+                yield found
+                continue
+            n_refused += found.kind == "connection_refused"
+            yield failed(request, found)
+            if not n_answered and n_refused == n_workers:
+                unasked = work.give_up()
+                n_yielded += len(unasked)
+                yield from (failed(request, found) for request in unasked)
+    finally:
+        work.give_up()
+
+
+class _Work:
+    """Requests that several threads take one by one, and what came of each."""
+
+    def __init__(self, requests: Sequence[Request], decoding: Decoding, ask: Ask) -> None:
+        self.done: queue.SimpleQueue[tuple[Request, Sample | BackendError] | BaseException]
+        self.done = queue.SimpleQueue()
+        self._decoding = decoding
+        self._ask = ask
+        self._lock = threading.Lock()
+        self._waiting = list(reversed(requests))
+
+    def run(self) -> None:
+        """Answer requests until there are none left."""
+        while (request := self._take()) is not None:
+            try:
+                self.done.put((request, self._ask(request, self._decoding)))
+            except BackendError as error:
+                self.done.put((request, error))
+            # A mistake of ours must end the run, and not leave it waiting for this thread.
+            except BaseException as error:  # noqa: BLE001
+                self.done.put(error)
+                return
+
+    def give_up(self) -> list[Request]:
+        """Return the requests that no thread has taken; none is taken any more."""
+        with self._lock:
+            waiting, self._waiting = self._waiting[::-1], []
+            return waiting
+
+    def _take(self) -> Request | None:
+        with self._lock:
+            return self._waiting.pop() if self._waiting else None
+
+
+def failed(request: Request, error: BackendError) -> Sample:
+    """Return the sample of a request that got no answer."""
+    return Sample(
+        request.case.id,
+        request.repeat,
+        prompt_sha256=request.prompt_sha256,
+        error=f"{error.kind}: {error.message}",
+    )
+
+
+def seed_of(request: Request, decoding: Decoding) -> int:
+    """Return a seed of 31 bits for one answer: it depends on seed, case and repeat alone.
+
+    So a sample is drawn alike in any order, in any company and after any interruption, as far as
+    the server computes alike.
+    """
+    key = json.dumps([decoding.seed, request.case.id, request.repeat]).encode()
+    return int.from_bytes(hashlib.sha256(key).digest()[:4]) >> 1
+
+
+def check_served(name: str, options: ModelOptions) -> None:
+    """Raise UsageError for what a server cannot be given, since it has chosen it already.
+
+    `name` is the model's as it was typed, with its prefix.
+    """
+    if options.adapter is not None:
+        raise UsageError(
+            f"{name}: a server applies its own adapters",
+            hint="start the server with the adapter, and name what it serves",
+        )
+    if Decoding(options.decode).is_constrained:
+        raise UsageError(
+            f"{name}: a server is not held to a grammar here: no --decode {options.decode}"
+        )
+    if options.dtype != "auto":
+        raise UsageError(f"{name}: a server has chosen its dtype: no --dtype {options.dtype} here")
+    if options.prefix_memory is not None:
+        raise UsageError(f"{name}: a server keeps its own cache: no --prefix-memory here")
+    if options.repeats > 1 and not options.temperature:
+        raise UsageError(
+            f"{options.repeats} repeats at temperature 0 are one answer, asked for "
+            f"{options.repeats} times: they measure nothing",
+            hint="--temperature 0.7, for one, or no --repeats",
+        )

@@ -1,0 +1,182 @@
+"""One request to llama.cpp's server, and the sample that its answer is."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from fcbench.backends._native import calls_of
+from fcbench.backends._served import seed_of
+from fcbench.backends.gguf._clock import Clock
+from fcbench.backends.gguf._probe import check_tail
+from fcbench.errors import BackendError
+from fcbench.types import Sample
+
+if TYPE_CHECKING:
+    from fcbench.backends._http import Endpoint
+    from fcbench.types import Decoding, Json, Request, Stop
+
+STOPS: dict[str, Stop] = {"eos": "token", "word": "token", "limit": "limit"}
+FINISHES: dict[str, Stop] = {"stop": "token", "tool_calls": "token", "length": "limit"}
+
+
+PARSER_REFUSES = "does not match the expected"
+"""What llama.cpp says, beside HTTP 500, where its parser cannot read what the model wrote."""
+
+
+class Properties(NamedTuple):
+    """The token that the tokenizer puts before every text ("" for none), and the one that ends it.
+
+    `file_type` is what llama.cpp calls the weights, such as Q8_0.
+    """
+
+    bos: str
+    eos: str
+    file_type: str
+
+
+class Asking:
+    """How one server is asked. Threads may share it; `endpoint` is replaced with the server."""
+
+    def __init__(self, endpoint: Endpoint, *, keeps_prefixes: bool) -> None:
+        self.endpoint = endpoint
+        self._keeps_prefixes = keeps_prefixes
+        self._tokens: dict[str, list[int]] = {}
+        self._pieces: dict[int, str] = {}
+        self._clock = Clock()
+
+    def properties(self) -> Properties:
+        """Return what llama.cpp makes of the file."""
+        said = self.endpoint.get("/props")
+        bos, eos = str(said.get("bos_token") or ""), str(said.get("eos_token") or "")
+        body = {"content": "x", "add_special": True, "with_pieces": True}
+        first = self.endpoint.post("/tokenize", body)["tokens"][0]["piece"]
+        # Some vocabularies have one, and put it before nothing.
+        return Properties(
+            bos if first == bos else "", eos, str(said.get("model_ftype") or "unknown")
+        )
+
+    def tokens(self, request: Request) -> list[int]:
+        """Return the ids of a prompt's tokens. BackendError where a template refuses messages."""
+        known = self._tokens.get(request.prompt_sha256)
+        if known is None:
+            text = request.prompt
+            if request.native:
+                body = json.loads(request.prompt)
+                text = self.endpoint.post("/apply-template", body)["prompt"]
+            # A prompt of ours says itself where it begins; of what its own template writes
+            # llama.cpp takes the bos away, and puts it there again when it reads it.
+            body = {"content": text, "add_special": request.native, "parse_special": True}
+            said = self.endpoint.post("/tokenize", body)
+            known = self._tokens[request.prompt_sha256] = said["tokens"]
+        return known
+
+    def ask(self, request: Request, decoding: Decoding) -> Sample:
+        """Return the answer to a request. BackendError where there is none."""
+        with self._clock.share() as spent:
+            sample = (self._ask_native if request.native else self._ask_text)(request, decoding)
+            return msgspec.structs.replace(sample, seconds=round(spent(), 4))
+
+    def body(self, request: Request, decoding: Decoding) -> dict[str, Json]:
+        """Return what /completion is asked."""
+        return {
+            "prompt": self.tokens(request),
+            "n_predict": decoding.max_new_tokens,
+            "return_tokens": True,
+            **self._sampling(request, decoding),
+        }
+
+    def _ask_text(self, request: Request, decoding: Decoding) -> Sample:
+        body = self.body(request, decoding)
+        said = self.endpoint.post("/completion", body)
+        if not isinstance(said, dict) or not isinstance(said.get("content"), str):
+            raise BackendError("the answer holds no content", kind="empty_choice")
+        written = said.get("tokens") or []
+        stop = STOPS.get(said.get("stop_type", ""))
+        if stop == "limit":
+            check_tail(self.endpoint, body["prompt"], written)
+        return Sample(
+            case_id=request.case.id,
+            repeat=request.repeat,
+            text=self._text(said, written),
+            prompt_sha256=request.prompt_sha256,
+            prompt_tokens=len(body["prompt"]),
+            output_tokens=said.get("tokens_predicted"),
+            stop=stop,
+        )
+
+    def _text(self, said: dict[str, Json], written: list[int]) -> str:
+        """Return what was written, with a stop token of the format and without one of the model."""
+        text, stopping = str(said["content"]), str(said.get("stopping_word") or "")
+        if stopping:  # llama.cpp took it away: it is evidence
+            return text + stopping
+        if said.get("stop_type") == "eos" and written:
+            return text.removesuffix(self._piece(written[-1]))
+        return text
+
+    def _piece(self, token: int) -> str:
+        if token not in self._pieces:
+            said = self.endpoint.post("/detokenize", {"tokens": [token]})
+            self._pieces[token] = str(said["content"])
+        return self._pieces[token]
+
+    def _ask_native(self, request: Request, decoding: Decoding) -> Sample:
+        body = {
+            **json.loads(request.prompt),
+            "max_tokens": decoding.max_new_tokens,
+            # Where the parser took calls out of the text, these still hold all of it.
+            "logprobs": True,
+            "top_logprobs": 0,
+            **self._sampling(request, decoding),
+        }
+        try:
+            said = self.endpoint.post("/v1/chat/completions", body)
+        except BackendError as error:
+            if PARSER_REFUSES not in error.message:
+                raise
+            # Whoever deploys the model so gets this error and no call. What it wrote is asked for
+            # again, as text: the same tokens, which the same template was followed by.
+            sample = self._ask_text(request, decoding)
+            return msgspec.structs.replace(sample, native_calls=[])
+        return _native_sample(request, said)
+
+    def _sampling(self, request: Request, decoding: Decoding) -> dict[str, Json]:
+        """Return how tokens are chosen: the likeliest, or one of softmax(logits / temperature)."""
+        sampled = decoding.temperature > 0
+        return {
+            "temperature": decoding.temperature,
+            # All others would leave some of the tokens out, or judge them by what came before.
+            "samplers": ["temperature"] if sampled else ["top_k"],
+            "top_k": 0 if sampled else 1,
+            "top_p": 1.0,
+            "min_p": 0.0,
+            "repeat_penalty": 1.0,
+            "seed": seed_of(request, decoding),
+            "stop": list(decoding.stops),
+            "cache_prompt": self._keeps_prefixes,
+        }
+
+
+def _native_sample(request: Request, said: Json) -> Sample:
+    """Return the sample of a chat completion. BackendError for what is none."""
+    try:
+        (choice,) = said["choices"]
+        message, usage = choice["message"], said["usage"]
+        calls = calls_of(message.get("tool_calls"))
+        told = (choice.get("logprobs") or {}).get("content") or []
+        text = b"".join(bytes(token["bytes"]) for token in told).decode(errors="replace")
+        return Sample(
+            case_id=request.case.id,
+            repeat=request.repeat,
+            text=text or str(message.get("content") or ""),
+            native_calls=calls,
+            prompt_sha256=request.prompt_sha256,
+            prompt_tokens=usage.get("prompt_tokens"),
+            output_tokens=usage.get("completion_tokens"),
+            stop=FINISHES.get(choice.get("finish_reason") or ""),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        what = f"no chat completion: {type(error).__name__}: {error}"
+        raise BackendError(what, kind="empty_choice") from error

@@ -1,0 +1,144 @@
+"""llama.cpp's own server in this process, and how much it is given."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fcbench.backends._http import Endpoint
+from fcbench.errors import MissingExtra, ModelError
+from fcbench.types import Record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fcbench.backends import ModelOptions
+    from fcbench.backends.gguf._file import Metadata
+
+STEP = 256
+"""Tokens that llama.cpp rounds a slot up to."""
+N_SLOTS = 8
+"""Prompts answered together where nobody says how many."""
+CACHE_SHARE = 4
+"""What part of the machine's memory the slots take at most, as in one in four."""
+FIRST_TOKENS = 1024
+"""What a slot holds until longer prompts come."""
+
+
+class Settings(Record, frozen=True):
+    """What a server is started with.
+
+    With `in_float32` nothing is rounded to 16 bits on the way: neither what is kept of earlier
+    tokens, nor what attention multiplies. `saved_bytes` may be taken by beginnings of prompts that
+    no slot holds any more.
+    """
+
+    path: str
+    adapter: str | None
+    n_slots: int
+    slot_tokens: int
+    in_float32: bool
+    saved_bytes: int
+
+
+class Llama:
+    """A server that runs, and the way to it. close() ends it."""
+
+    def __init__(self, settings: Settings, options: ModelOptions) -> None:
+        """ModelError if llama.cpp cannot load the model, MissingExtra without it."""
+        try:
+            import xllamacpp
+        except ImportError as error:
+            raise MissingExtra("xllamacpp", "llama") from error
+        self.settings = settings
+        try:
+            self._server: Any = xllamacpp.Server(_params(xllamacpp, settings))
+        except RuntimeError as error:
+            adapter = "" if settings.adapter is None else f" with the adapter {settings.adapter}"
+            raise ModelError(
+                f"{settings.path}: llama.cpp cannot load it{adapter}: {error}",
+                hint="damaged, too large for the memory, newer than this xllamacpp, or an adapter "
+                "for a model of another size",
+            ) from error
+        # What fails in this process fails again: nothing is asked twice.
+        once = msgspec.structs.replace(options, retries=0)
+        self.endpoint = Endpoint(str(self._server.listening_address), once)
+
+    def close(self) -> None:
+        """End the server, what it is busy with included."""
+        self.endpoint.close()
+        self._server = None  # whose destructor it is
+
+
+def _params(xllamacpp: Any, settings: Settings) -> Any:
+    params = xllamacpp.CommonParams()
+    params.model.path = settings.path
+    if settings.adapter is not None:
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(settings.adapter, 1.0)]
+    params.n_parallel = settings.n_slots
+    params.n_ctx = settings.n_slots * settings.slot_tokens
+    params.fit_params = False  # which would make the context smaller without a word
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = n_threads()
+    if settings.in_float32:
+        # On a processor, llama.cpp's flash attention rounds to half precision whatever the cache
+        # holds: with it 88 of 100 greedy answers were those of transformers.
+        params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+    params.cache_ram_mib = settings.saved_bytes // 2**20
+    # Without it the layers with a window forget what another prompt could take up.
+    params.swa_full = settings.saved_bytes > 0
+    params.special = True  # control tokens are what calls are made of
+    params.use_jinja = True  # native requests: the model's own template, and tools
+    params.warmup = False
+    params.ui = False
+    params.verbosity = -1
+    return params
+
+
+def n_threads() -> int:
+    """Return how many threads to compute with: as many as torch would take, never more than CPUs.
+
+    One more than are free is ten times slower: all wait for each other after each layer.
+    """
+    free = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return min(free, int(said)) if said.isdecimal() and int(said) else free
+
+
+def fitting_slots(
+    metadata: Metadata, slot_tokens: int, options: ModelOptions, *, in_float32: bool
+) -> int:
+    """Return how many slots to have: what was asked for, else as many as are good and fit."""
+    if options.batch_size is not None:
+        return options.batch_size
+    if metadata.cache_width is None:
+        return N_SLOTS
+    each = slot_tokens * metadata.cache_width * (4 if in_float32 else 2)
+    return max(1, min(N_SLOTS, _memory_bytes() // CACHE_SHARE // each))
+
+
+def _memory_bytes() -> int:
+    """Return how much memory the machine has; where it does not say, as a small one."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return 8 * 2**30
+
+
+def rounded(n_tokens: int, most: int | None) -> int:
+    """Return how many tokens a slot must have to hold so many.
+
+    >>> rounded(600, None), rounded(600, 512)
+    (768, 512)
+    """
+    up = -(-n_tokens // STEP) * STEP
+    return up if most is None else min(up, most)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hash of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

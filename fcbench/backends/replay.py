@@ -1,0 +1,109 @@
+"""Outputs that were recorded elsewhere, JSON lines of {id, text} or {id, tool_calls}, as a model.
+
+A line answers the case of its `id`, and `repeat` says which of several answers it is (0 where it
+says nothing; two answers to one case and repeat are refused). Nothing was asked, so that a run's
+prompts are only what fcbench would have asked, and its samples have no prompt_sha256 unless their
+line says one. Lines for cases or repeats that are not asked for are left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fcbench.backends._recorded import read_lines, samples_of
+from fcbench.errors import UsageError, nearest
+from fcbench.types import ChatTemplate, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fcbench.backends import ModelOptions
+    from fcbench.types import Decoding, Json, Request
+
+UNRECORDED = "no output was recorded"
+
+
+def open_model(name: str, options: ModelOptions) -> ReplayBackend:
+    """Return the backend of a file. UsageError with file and line for one that is none."""
+    check_model(name, options)
+    for _ in _samples(Path(name)):
+        pass  # a line that is broken is found before a run begins
+    return ReplayBackend(name, _sha256(Path(name)))
+
+
+def check_model(name: str, options: ModelOptions) -> None:
+    """Raise UsageError if there is no such file, and for what changes no recorded output."""
+    if options.adapter is not None:
+        raise UsageError(f"replay:{name}: recorded outputs take no adapter")
+    if options.temperature:
+        raise UsageError(f"replay:{name}: the outputs are recorded: no --temperature here")
+    if options.decode != "greedy":
+        raise UsageError(f"replay:{name}: the outputs are recorded: no --decode here")
+    if options.dtype != "auto" or options.allow_float16:
+        raise UsageError(f"replay:{name}: the outputs are recorded: no --dtype here")
+    if not Path(name).is_file():
+        raise UsageError(f"replay:{name}: no such file", hint="replay:FILE, a file of JSON lines")
+
+
+class ReplayBackend:
+    """Answers with what a file says; a request that it does not answer is an error sample."""
+
+    template: ChatTemplate | None = None
+    bos = "<bos>"
+    has_answered = False
+
+    def __init__(self, name: str, sha256: str) -> None:
+        self.manifest: dict[str, Json] = {
+            "name": f"replay:{name}",
+            "backend": "replay",
+            "sha256": sha256,
+        }
+        self._path = Path(name)
+
+    def answer(self, requests: Sequence[Request], decoding: Decoding) -> Iterator[Sample]:
+        """Yield one sample a request, in the file's order; then those that it does not answer.
+
+        UsageError if the file answers none, and never answered one.
+        """
+        del decoding  # what was recorded was drawn in its own way
+        waiting = {(request.case.id, request.repeat): request for request in requests}
+        other = None
+        for _, sample in _samples(self._path):
+            if waiting.pop((sample.case_id, sample.repeat), None) is not None:
+                self.has_answered = True
+                yield sample
+            elif other is None:
+                other = sample
+        if requests and not self.has_answered:
+            raise UsageError(*self._answers_none(requests, other))
+        for case_id, repeat in waiting:
+            yield Sample(case_id, repeat, error=UNRECORDED)
+
+    def _answers_none(
+        self, requests: Sequence[Request], other: Sample | None
+    ) -> tuple[str, str | None]:
+        """Return what is wrong, and a hint."""
+        if other is None:
+            return f"{self._path}: holds no output", None
+        known = {request.case.id for request in requests}
+        if other.case_id in known:
+            first = f"the first is repeat {other.repeat} of {other.case_id}"
+            return f"{self._path}: no line answers a repeat that is asked: {first}", None
+        first = f"the first is for {other.case_id}"
+        hint = nearest(other.case_id, known)
+        return f"{self._path}: no line answers a case that is asked: {first}", hint
+
+
+def _samples(path: Path) -> Iterator[tuple[str, Sample]]:
+    return samples_of(partial(read_lines, path))
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
