@@ -7,6 +7,7 @@ import os
 import random
 import threading
 import time
+import weakref
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
@@ -109,6 +110,8 @@ class Endpoint:
             # A proxy of the environment does not lead to this machine itself.
             trust_env=urlsplit(self.url).hostname not in LOOPBACK,
         )
+        # Connections end with what they were made for; the client itself leaves them to chance.
+        weakref.finalize(self, self._client.close)
         self._closed = threading.Event()
 
     def get(self, path: str, *, retries: int | None = None) -> Json:

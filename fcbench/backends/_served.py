@@ -33,57 +33,52 @@ def answer_all(
     nothing was ever answered and `n_at_once` requests found nobody to connect to, the rest are
     errors at once: a server that is not there must not cost hours of patience.
     """
-    work = _Work(requests, decoding, ask)
-    n_workers = min(n_at_once, len(requests))
-    for _ in range(n_workers):
+    work = _Work(requests, decoding, ask, min(n_at_once, len(requests)))
+    for _ in range(work.n_threads):
         # Daemons: an interrupted run does not wait for answers that nobody will read.
         threading.Thread(target=work.run, name="fcbench-ask", daemon=True).start()
-    n_answered = n_refused = n_yielded = 0
     try:
-        while n_yielded < len(requests):
-            outcome = work.done.get()
-            if isinstance(outcome, BaseException):
-                raise outcome
-            request, found = outcome
-            n_yielded += 1
-            if isinstance(found, Sample):
-                n_answered += 1
-                yield found
-                continue
-            n_refused += found.kind == "connection_refused"
-            yield failed(request, found)
-            if not n_answered and n_refused == n_workers:
-                unasked = work.give_up()
-                n_yielded += len(unasked)
-                yield from (failed(request, found) for request in unasked)
+        for _ in requests:
+            found = work.done.get()
+            if isinstance(found, BaseException):
+                raise found
+            yield found
     finally:
-        work.give_up()
+        work.take_all()
 
 
 class _Work:
     """Requests that several threads take one by one, and what came of each."""
 
-    def __init__(self, requests: Sequence[Request], decoding: Decoding, ask: Ask) -> None:
-        self.done: queue.SimpleQueue[tuple[Request, Sample | BackendError] | BaseException]
-        self.done = queue.SimpleQueue()
+    def __init__(
+        self, requests: Sequence[Request], decoding: Decoding, ask: Ask, n_threads: int
+    ) -> None:
+        self.done: queue.SimpleQueue[Sample | BaseException] = queue.SimpleQueue()
+        self.n_threads = n_threads
         self._decoding = decoding
         self._ask = ask
         self._lock = threading.Lock()
         self._waiting = list(reversed(requests))
+        self._has_answered = False
+        self._n_refused = 0
 
     def run(self) -> None:
         """Answer requests until there are none left."""
         while (request := self._take()) is not None:
             try:
-                self.done.put((request, self._ask(request, self._decoding)))
+                self.done.put(self._ask(request, self._decoding))
+                self._has_answered = True
             except BackendError as error:
-                self.done.put((request, error))
+                self.done.put(failed(request, error))
+                if self._is_nobody_there(error):
+                    for unasked in self.take_all():
+                        self.done.put(failed(unasked, error))
             # A mistake of ours must end the run, and not leave it waiting for this thread.
             except BaseException as error:  # noqa: BLE001
                 self.done.put(error)
                 return
 
-    def give_up(self) -> list[Request]:
+    def take_all(self) -> list[Request]:
         """Return the requests that no thread has taken; none is taken any more."""
         with self._lock:
             waiting, self._waiting = self._waiting[::-1], []
@@ -92,6 +87,11 @@ class _Work:
     def _take(self) -> Request | None:
         with self._lock:
             return self._waiting.pop() if self._waiting else None
+
+    def _is_nobody_there(self, error: BackendError) -> bool:
+        with self._lock:
+            self._n_refused += error.kind == "connection_refused"
+            return not self._has_answered and self._n_refused >= self.n_threads
 
 
 def failed(request: Request, error: BackendError) -> Sample:

@@ -162,7 +162,8 @@ class OllamaBackend:
     def _show(self) -> Shown:
         """Return what the server tells of the model. BackendError if it does not."""
         try:
-            shown = self._endpoint.post("/api/show", {"model": self._name, "verbose": True})
+            asked = {"model": self._name, "verbose": True}
+            shown: Json = self._endpoint.post("/api/show", asked)
         except BackendError as error:
             if error.kind == "no_such_model":
                 error.hint = f"ollama pull {self._name}"
@@ -197,16 +198,17 @@ class OllamaBackend:
             "options": {"num_ctx": num_ctx, **_sampling(shown, request, decoding)},
         }
         if request.native:
+            path = "/api/chat"
             body |= as_ollama_has_them(json.loads(request.prompt))
-            answer = self._endpoint.post("/api/chat", body)
         else:
+            path = "/api/generate"
             prompt = request.prompt.removeprefix(shown.bos or "")
             if not prompt:  # which asks Ollama to load the model, no more
                 raise BackendError("the prompt holds no token", kind="refused_request")
             # Thinking unasked, Ollama takes what a model thinks out of its text.
             body |= {"prompt": prompt, "raw": True, "think": False}
-            answer = self._endpoint.post("/api/generate", body)
-        return _sample(request, decoding, answer, num_ctx)
+        read = partial(_sample, request, decoding, num_ctx=num_ctx)
+        return self._endpoint.post(path, body, read=read)
 
     def _warn_of_lost_tokens(
         self, shown: Shown, requests: Sequence[Request], decoding: Decoding
@@ -286,7 +288,7 @@ def as_ollama_has_them(body: Mapping[str, Json]) -> dict[str, Json]:
     return {"messages": messages, **({"tools": body["tools"]} if "tools" in body else {})}
 
 
-def _sample(request: Request, decoding: Decoding, answer: Json, num_ctx: int) -> Sample:
+def _sample(request: Request, decoding: Decoding, answer: Json, *, num_ctx: int) -> Sample:
     """Return the sample of an answer. BackendError for one that is none."""
     text, calls = _text_and_calls(request, answer)
     n_prompt, n_output = _count(answer, "prompt_eval_count"), _count(answer, "eval_count")
@@ -312,19 +314,23 @@ def _sample(request: Request, decoding: Decoding, answer: Json, num_ctx: int) ->
 
 def _text_and_calls(request: Request, answer: Json) -> tuple[str, list[Call] | None]:
     if not isinstance(answer, dict) or answer.get("done") is not True:
-        raise BackendError("the answer is not done", kind="empty_choice")
+        raise _empty("the answer is not done")
     if not request.native:
         if not isinstance(answer.get("response"), str):
-            raise BackendError("the answer holds no response", kind="empty_choice")
+            raise _empty("the answer holds no response")
         return answer["response"], None
     message = answer.get("message")
     if not isinstance(message, dict):
-        raise BackendError("the answer holds no message", kind="empty_choice")
+        raise _empty("the answer holds no message")
     try:
         calls = calls_of(message.get("tool_calls"))
     except ValueError as error:
-        raise BackendError(str(error), kind="server_error") from error
+        raise BackendError(str(error), kind="server_error", retryable=True) from error
     return str(message.get("content") or ""), calls
+
+
+def _empty(what: str) -> BackendError:
+    return BackendError(what, kind="empty_choice", retryable=True)
 
 
 def _seconds(answer: Mapping[str, Json]) -> float | None:

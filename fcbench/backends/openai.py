@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import structs
@@ -97,7 +98,8 @@ class OpenAIBackend:
         self.bos = ""
         self.manifest: dict[str, Json] = {"name": f"openai:{name}", "backend": "openai"}
         try:
-            self._server = self._find_out(self._hasty())
+            with closing(self._hasty()) as hasty:
+                self._server = self._find_out(hasty)
         except BackendError as error:
             # Every sample will be an error, which a run counts; none is a reason not to begin.
             log.warning("openai:%s: %s: %s", name, error.kind, error.message)

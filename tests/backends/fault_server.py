@@ -60,6 +60,7 @@ class FaultServer:
         self.played: Counter[str] = Counter()
         self.n_most = self._n_now = 0
         self.lock = threading.Lock()
+        self.released = threading.Event()
         self.ended = threading.Event()
         self._tcp = _Server(("127.0.0.1", port), _Handler)
         self._tcp.faulty = self
@@ -182,6 +183,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _play_timeout(self, reply: str) -> None:
         self.server.faulty.ended.wait(20)
         self.close_connection = True
+
+    def _play_late(self, reply: str) -> None:
+        self.server.faulty.released.wait(20)
+        self._send(200, reply)
 
     def _play_drip(self, reply: str) -> None:
         self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")

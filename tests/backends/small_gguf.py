@@ -78,7 +78,7 @@ def write_model(
     if follows is not None:
         output[:] = 0
         for token, follower in follows.items():
-            output[VOCABULARY.index(follower)] = rows[VOCABULARY.index(token)]
+            output[VOCABULARY.index(follower)] += rows[VOCABULARY.index(token)]
     if broken == "all":
         output[:] = np.nan
     elif broken is not None:

@@ -206,12 +206,12 @@ class StandIn:
         self.answers = {"tokenize": {"tokens": [2, 100]}, **answers}
         self.asked = []
 
-    def post(self, path, body, *, retries=None):
+    def post(self, path, body, *, read=None):
         self.asked.append((path, body))
         answer = self.answers[path.rpartition("/")[2].replace("-", "_")]
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return answer if read is None else read(answer)
 
 
 COMPLETED = {
@@ -287,13 +287,13 @@ def test_an_answer_without_content_is_a_fault(answer):
     assert caught.value.kind == "empty_choice"
 
 
-def chat(**message):
-    told = [{"bytes": list(piece.encode())} for piece in ("<call", "é>", "<end>")]
+def chat(ids=(7, 8, 106), finish_reason="tool_calls", **message):
+    told = [{"id": i, "token": ""} for i in ids]
     return {
         "choices": [
             {
                 "message": {"role": "assistant", **message},
-                "finish_reason": "tool_calls",
+                "finish_reason": finish_reason,
                 "logprobs": {"content": told},
             }
         ],
@@ -301,16 +301,54 @@ def chat(**message):
     }
 
 
+CALLS = [{"type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}]
+
+
+def native_server(end, **answers):
+    """Return a server whose tokens are written in letters, the last one as `end`."""
+
+    class Writing(StandIn):
+        def post(self, path, body, *, read=None):
+            if path == "/detokenize":
+                last = end if 106 in body["tokens"] else ""
+                return {"content": "".join("<é>"[: len(body["tokens"]) // 2 * 3]) + last}
+            return super().post(path, body, read=read)
+
+    return Writing(**answers)
+
+
 def test_native_calls_are_the_servers_and_the_text_is_all_that_was_written():
-    calls = [{"type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}]
-    server = StandIn(completions=chat(content=None, tool_calls=calls))
+    server = native_server("<end_of_turn>", completions=chat(content=None, tool_calls=CALLS))
     sample = ask(server, native=True)
     assert sample.native_calls == [Call("f", {"a": 1})]
-    assert sample.text == "<callé><end>"
+    assert sample.text == "<é><end_of_turn>"
     assert (sample.prompt_tokens, sample.output_tokens, sample.stop) == (11, 3, "token")
     body = body_of(server, "/v1/chat/completions")
     assert body["messages"] == [{"role": "user", "content": "hi"}]
-    assert (body["max_tokens"], body["logprobs"]) == (9, True)
+    # Of none of the likeliest, llama.cpp tells no token at all.
+    assert (body["max_tokens"], body["logprobs"], body["top_logprobs"]) == (9, True, 1)
+
+
+def test_the_models_own_stop_token_is_no_part_of_a_native_text_either():
+    server = native_server("</s>", completions=chat(content="<é></s>", finish_reason="stop"))
+    assert ask(server, native=True).text == "<é>"
+
+
+def test_calls_without_tokens_are_kept_beside_the_text_asked_for_again():
+    server = StandIn(
+        completions=chat(ids=(), content=None, tool_calls=CALLS),
+        apply_template={"prompt": "rendered"},
+        completion=COMPLETED,
+    )
+    sample = ask(server, native=True)
+    assert sample.native_calls == [Call("f", {"a": 1})]
+    assert sample.text == "ok<end_of_turn>"
+
+
+def test_an_answer_in_words_without_tokens_is_its_content():
+    server = StandIn(completions=chat(ids=(), content="words", finish_reason="stop"))
+    sample = ask(server, native=True)
+    assert (sample.native_calls, sample.text, sample.stop) == ([], "words", "token")
 
 
 def test_what_the_servers_parser_refuses_is_no_call_beside_its_text():
@@ -334,10 +372,7 @@ def test_any_other_fault_of_the_chat_endpoint_stays_one():
         ask(server, native=True)
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [None, {}, {"choices": []}, {"choices": [{"message": None}], "usage": {}}, chat(tool_calls=3)],
-)
+@pytest.mark.parametrize("answer", [{}, {"choices": []}, {"choices": [{"message": None}]}])
 def test_a_chat_completion_without_a_message_is_a_fault(answer):
     with pytest.raises(BackendError) as caught:
         ask(StandIn(completions=answer), native=True)
@@ -356,7 +391,7 @@ class Repeating(StandIn):
         super().__init__()
         self.logprob = logprob
 
-    def post(self, path, body, *, retries=None):
+    def post(self, path, body, *, read=None):
         if path == "/completion" and "n_probs" in body:
             self.asked.append(("probe", body))
             return probed(self.logprob)

@@ -113,7 +113,7 @@ def test_a_killed_run_of_a_real_model_resumes_to_the_same_samples(
     (whole,) = (tmp_path / "whole").glob("*/samples.jsonl")
     log = tmp_path / "killed" / whole.parent.name / "samples.jsonl"
     process = subprocess.Popen([*arguments, "--results", "killed"], stdout=-3, stderr=-3)
-    while process.poll() is None and not log.exists():
+    while process.poll() is None and not (log.exists() and log.stat().st_size):
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "the run ended before it was killed"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
+from msgspec import structs
 
-from fcbench.backends._native import calls_of
+from fcbench.backends._completions import chat_body, read_chat, sample_of
 from fcbench.backends._served import seed_of
 from fcbench.backends.gguf._clock import Clock
 from fcbench.backends.gguf._probe import check_tail
@@ -15,11 +15,11 @@ from fcbench.errors import BackendError
 from fcbench.types import Sample
 
 if TYPE_CHECKING:
+    from fcbench.backends._completions import Answer
     from fcbench.backends._http import Endpoint
-    from fcbench.types import Decoding, Json, Request, Stop
+    from fcbench.types import Call, Decoding, Json, Request, Stop
 
 STOPS: dict[str, Stop] = {"eos": "token", "word": "token", "limit": "limit"}
-FINISHES: dict[str, Stop] = {"stop": "token", "tool_calls": "token", "length": "limit"}
 
 
 PARSER_REFUSES = "does not match the expected"
@@ -43,6 +43,7 @@ class Asking:
     def __init__(self, endpoint: Endpoint, *, keeps_prefixes: bool) -> None:
         self.endpoint = endpoint
         self._keeps_prefixes = keeps_prefixes
+        self._model = ""  # the one that is loaded
         self._tokens: dict[str, list[int]] = {}
         self._pieces: dict[int, str] = {}
         self._clock = Clock()
@@ -52,10 +53,12 @@ class Asking:
         said = self.endpoint.get("/props")
         bos, eos = str(said.get("bos_token") or ""), str(said.get("eos_token") or "")
         body = {"content": "x", "add_special": True, "with_pieces": True}
-        first = self.endpoint.post("/tokenize", body)["tokens"][0]["piece"]
+        read: Json = self.endpoint.post("/tokenize", body)
         # Some vocabularies have one, and put it before nothing.
         return Properties(
-            bos if first == bos else "", eos, str(said.get("model_ftype") or "unknown")
+            bos if read["tokens"][0]["piece"] == bos else "",
+            eos,
+            str(said.get("model_ftype") or "unknown"),
         )
 
     def tokens(self, request: Request) -> list[int]:
@@ -69,7 +72,7 @@ class Asking:
             # A prompt of ours says itself where it begins; of what its own template writes
             # llama.cpp takes the bos away, and puts it there again when it reads it.
             body = {"content": text, "add_special": request.native, "parse_special": True}
-            said = self.endpoint.post("/tokenize", body)
+            said: Json = self.endpoint.post("/tokenize", body)
             known = self._tokens[request.prompt_sha256] = said["tokens"]
         return known
 
@@ -77,7 +80,7 @@ class Asking:
         """Return the answer to a request. BackendError where there is none."""
         with self._clock.share() as spent:
             sample = (self._ask_native if request.native else self._ask_text)(request, decoding)
-            return msgspec.structs.replace(sample, seconds=round(spent(), 4))
+            return structs.replace(sample, seconds=round(spent(), 4))
 
     def body(self, request: Request, decoding: Decoding) -> dict[str, Json]:
         """Return what /completion is asked."""
@@ -90,7 +93,7 @@ class Asking:
 
     def _ask_text(self, request: Request, decoding: Decoding) -> Sample:
         body = self.body(request, decoding)
-        said = self.endpoint.post("/completion", body)
+        said: Json = self.endpoint.post("/completion", body)
         if not isinstance(said, dict) or not isinstance(said.get("content"), str):
             raise BackendError("the answer holds no content", kind="empty_choice")
         written = said.get("tokens") or []
@@ -118,29 +121,46 @@ class Asking:
 
     def _piece(self, token: int) -> str:
         if token not in self._pieces:
-            said = self.endpoint.post("/detokenize", {"tokens": [token]})
+            said: Json = self.endpoint.post("/detokenize", {"tokens": [token]})
             self._pieces[token] = str(said["content"])
         return self._pieces[token]
 
     def _ask_native(self, request: Request, decoding: Decoding) -> Sample:
         body = {
-            **json.loads(request.prompt),
+            **chat_body(request, self._model),
             "max_tokens": decoding.max_new_tokens,
-            # Where the parser took calls out of the text, these still hold all of it.
+            # Where the parser took calls out of the text, the tokens still hold all of it. Of
+            # none of the likeliest (0) llama.cpp tells nothing.
             "logprobs": True,
-            "top_logprobs": 0,
+            "top_logprobs": 1,
             **self._sampling(request, decoding),
         }
         try:
-            said = self.endpoint.post("/v1/chat/completions", body)
+            answer = self.endpoint.post("/v1/chat/completions", body, read=read_chat)
         except BackendError as error:
             if PARSER_REFUSES not in error.message:
                 raise
-            # Whoever deploys the model so gets this error and no call. What it wrote is asked for
-            # again, as text: the same tokens, which the same template was followed by.
-            sample = self._ask_text(request, decoding)
-            return msgspec.structs.replace(sample, native_calls=[])
-        return _native_sample(request, said)
+            # Whoever deploys the model so gets this error and no call.
+            return self._beside_text(request, decoding, [])
+        if answer.calls and not answer.ids:  # as where a text of `stop` ended it
+            return self._beside_text(request, decoding, answer.calls)
+        return sample_of(request, structs.replace(answer, text=self._native_text(answer, decoding)))
+
+    def _beside_text(self, request: Request, decoding: Decoding, calls: list[Call]) -> Sample:
+        """Return native calls and what was written, which is asked for again, as text.
+
+        It is the same: the same template was rendered, the prompt is still in its slot.
+        """
+        return structs.replace(self._ask_text(request, decoding), native_calls=calls)
+
+    def _native_text(self, answer: Answer, decoding: Decoding) -> str:
+        """Return what was written, with a stop token of the format and without one of the model."""
+        if not answer.ids:
+            return answer.text
+        text = str(self.endpoint.post("/detokenize", {"tokens": list(answer.ids)})["content"])
+        # Where a text ended it that is no end to the model, llama.cpp tells no tokens at all.
+        end = self._piece(answer.ids[-1]) if answer.stop == "token" else ""
+        return text if end in decoding.stops else text.removesuffix(end)
 
     def _sampling(self, request: Request, decoding: Decoding) -> dict[str, Json]:
         """Return how tokens are chosen: the likeliest, or one of softmax(logits / temperature)."""
@@ -157,26 +177,3 @@ class Asking:
             "stop": list(decoding.stops),
             "cache_prompt": self._keeps_prefixes,
         }
-
-
-def _native_sample(request: Request, said: Json) -> Sample:
-    """Return the sample of a chat completion. BackendError for what is none."""
-    try:
-        (choice,) = said["choices"]
-        message, usage = choice["message"], said["usage"]
-        calls = calls_of(message.get("tool_calls"))
-        told = (choice.get("logprobs") or {}).get("content") or []
-        text = b"".join(bytes(token["bytes"]) for token in told).decode(errors="replace")
-        return Sample(
-            case_id=request.case.id,
-            repeat=request.repeat,
-            text=text or str(message.get("content") or ""),
-            native_calls=calls,
-            prompt_sha256=request.prompt_sha256,
-            prompt_tokens=usage.get("prompt_tokens"),
-            output_tokens=usage.get("completion_tokens"),
-            stop=FINISHES.get(choice.get("finish_reason") or ""),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        what = f"no chat completion: {type(error).__name__}: {error}"
-        raise BackendError(what, kind="empty_choice") from error

@@ -30,7 +30,7 @@ def probe(endpoint: Endpoint, tokens: Sequence[int] = (), scale: float | None = 
     `scale` is that of the adapter, by default 1.
     """
     if not tokens:
-        said = endpoint.post("/tokenize", {"content": _TEXT, "add_special": True})
+        said: Json = endpoint.post("/tokenize", {"content": _TEXT, "add_special": True})
         tokens = said["tokens"]
     body: dict[str, Json] = {
         "prompt": list(tokens),
@@ -40,7 +40,8 @@ def probe(endpoint: Endpoint, tokens: Sequence[int] = (), scale: float | None = 
     }
     if scale is not None:
         body |= {"lora": [{"id": 0, "scale": scale}], "cache_prompt": False}
-    (first,) = endpoint.post("/completion", body)["completion_probabilities"]
+    answer: Json = endpoint.post("/completion", body)
+    (first,) = answer["completion_probabilities"]
     # JSON has no NaN: llama.cpp writes null.
     return {
         told["id"]: math.nan if told["logprob"] is None else float(told["logprob"])
