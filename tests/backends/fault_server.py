@@ -43,7 +43,8 @@ FAULTS = {
 class FaultServer:
     """Plays `faults`, a name a request, then answers; `always` is played for ever.
 
-    `faults_of` has them by the words that a request's body holds. `hold` makes answers wait, so
+    `faults_of` has them by the words that a request's body holds. `replies` are answers by their
+    path, or functions that make them of a body. `hold` makes answers wait, so
     that requests meet; `n_most` is how many were there together.
     """
 
@@ -144,8 +145,9 @@ class _Handler(BaseHTTPRequestHandler):
             faulty.come(-1)
 
     def _answer(self, body: dict[str, Any]) -> None:
-        if self.path in self.server.faulty.replies:
-            self._send(200, json.dumps(self.server.faulty.replies[self.path]))
+        reply = self.server.faulty.replies.get(self.path)
+        if reply is not None:
+            self._send(200, json.dumps(reply(body) if callable(reply) else reply))
         elif body["model"] != MODEL:
             self._play_404(json.dumps(body))
         else:

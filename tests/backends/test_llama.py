@@ -6,6 +6,7 @@ import gc
 import json
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -192,7 +193,9 @@ TEMPLATE = (
 
 def test_native_requests_go_through_the_files_own_template(tmp_path):
     # Letters, since what is no UTF-8 is handed on in other ways.
-    backend = follower(tmp_path, {"Ċ": "f", "f": "g", "g": "h", "h": "f"}, template=TEMPLATE)
+    backend = follower(
+        tmp_path, {"Ċ": "f", "f": "g", "g": "h", "h": "i", "i": "f"}, template=TEMPLATE
+    )
     messages = [{"role": "user", "content": "hi"}]
     case = Case("case", messages, [], [])
     native = Request(case, json.dumps({"messages": messages}), "native", 0, native=True)
@@ -201,7 +204,7 @@ def test_native_requests_go_through_the_files_own_template(tmp_path):
     backend.close()
     assert by_template.error is None
     assert by_template.native_calls == []
-    assert by_template.text == by_us.text == "fghfghfg"
+    assert by_template.text == by_us.text == "fghifghi"
     assert by_template.prompt_tokens == by_us.prompt_tokens
 
 
@@ -221,19 +224,32 @@ def test_the_server_ends_with_the_backend(model):
             httpx.get(f"{address}/health")
 
 
-def test_a_process_ends_quietly_with_a_server_that_nobody_closed(model):
+def test_the_server_ends_in_the_middle_of_an_answer(tmp_path):
+    path = small_gguf.write_model(tmp_path / "m.gguf", follows={"!": "!"}, context=2**17)
+    backend = opened(path, batch_size=2)
+    requests = as_requests(["<bos>!", "<bos>!!"])
+    found = backend.answer(requests, Decoding(max_new_tokens=100_000))
+    threading.Timer(1.0, backend.close).start()
+    # Both would take minutes.
+    assert {sample.error.partition(":")[0] for sample in found} == {"connection_reset"}
+
+
+def test_a_process_ends_quietly_in_the_middle_of_an_answer(tmp_path):
+    path = small_gguf.write_model(tmp_path / "m.gguf", follows={"!": "!"}, context=2**17)
     script = (
+        "import threading, time\n"
         "from fcbench.backends import ModelOptions, open_model\n"
-        "from fcbench.types import Decoding\n"
-        "from tests.backends.generated import as_requests\n"
-        f"backend = open_model({f'gguf:{model}'!r}, ModelOptions())\n"
-        "answers = backend.answer(as_requests(['ab', 'cd']), Decoding(max_new_tokens=300))\n"
-        "print(next(answers).error)\n"
+        "from fcbench.types import Case, Decoding, Request\n"
+        "requests = [Request(Case(p, [], [], []), p, p) for p in ('!', '!!')]\n"
+        f"backend = open_model({f'gguf:{path}'!r}, ModelOptions(batch_size=2))\n"
+        "ask = lambda: list(backend.answer(requests, Decoding(max_new_tokens=100_000)))\n"
+        "threading.Thread(target=ask, daemon=True).start()\n"
+        "time.sleep(1)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "None\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 # The real model

@@ -37,7 +37,7 @@ GGUF = {
 DTYPES = ("float32", "bfloat16")
 LIMIT, N_CASES = 64, 100
 """New tokens, and cases, of the base, which never ends by itself: so many say whether texts are one."""
-N_NATIVE = 40
+N_NATIVE = 20
 """Cases that a server's parser is asked: it reads all of them or none."""
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import socket
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,6 +16,8 @@ from fcbench.types import Record
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import httpx
 
     from fcbench.backends import ModelOptions
     from fcbench.backends.gguf._file import Metadata
@@ -65,12 +69,39 @@ class Llama:
             ) from error
         # What fails in this process fails again: nothing is asked twice.
         once = msgspec.structs.replace(options, retries=0)
-        self.endpoint = Endpoint(str(self._server.listening_address), once)
+        self.endpoint = _Line(str(self._server.listening_address), once)
 
     def close(self) -> None:
         """End the server, what it is busy with included."""
         self.endpoint.close()
         self._server = None  # whose destructor it is
+
+
+class _Line(Endpoint):
+    """The way to a server in this process, which cannot end before its clients hang up.
+
+    They wait for answers in threads of their own, and to close a socket that a thread reads from
+    does not hang up: it is shut down first.
+    """
+
+    def __init__(self, url: str, options: ModelOptions) -> None:
+        super().__init__(url, options)
+        self._sockets: list[socket.socket] = []
+        self._client.event_hooks = {"request": [self._watch]}
+
+    def close(self) -> None:
+        """Hang up, in the middle of an answer too."""
+        for connected in self._sockets:
+            with contextlib.suppress(OSError):  # closed already
+                connected.shutdown(socket.SHUT_RDWR)
+        super().close()
+
+    def _watch(self, request: httpx.Request) -> None:
+        request.extensions = {**request.extensions, "trace": self._note}
+
+    def _note(self, event: str, told: dict[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            self._sockets.append(told["return_value"].get_extra_info("socket"))
 
 
 def _params(xllamacpp: Any, settings: Settings) -> Any:
