@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("steps", nargs="*", metavar="STEP", help=", ".join(steps()))
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request
     for name in args.steps or steps():
         sys.stderr.write(f"== {name}\n")
         steps()[name]()
