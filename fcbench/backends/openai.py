@@ -105,7 +105,7 @@ class OpenAIBackend:
             log.warning("openai:%s: %s: %s", name, error.kind, error.message)
         found = self._server or PlainServer(self._endpoint, self._model)
         self.template, self.bos = found.template, found.bos
-        self.manifest |= {"server": found.kind, **found.manifest}
+        self.manifest |= _record(found)
         if options.native and found.takes_tools is False:
             raise ModelError(
                 f"openai:{name}: its chat template takes no tools",
@@ -116,8 +116,7 @@ class OpenAIBackend:
         """Yield one sample a request, as each is finished."""
         try:
             server = self._server = self._server or self._find_out(self._endpoint)
-            if not all(request.native for request in requests):
-                self._refuse_other_bos(server)
+            self._refuse_other_server(server)
         except BackendError as error:
             yield from (failed(request, error) for request in requests)
             return
@@ -126,11 +125,12 @@ class OpenAIBackend:
             self.has_answered = self.has_answered or sample.error is None
             yield sample
 
-    def _refuse_other_bos(self, server: Server) -> None:
-        if server.bos != self.bos:
+    def _refuse_other_server(self, server: Server) -> None:
+        """Raise BackendError where prompts and record are of a server that nobody had met."""
+        if self.manifest != self.manifest | _record(server):
             raise BackendError(
-                f"the prompts begin with {self.bos!r}, the model with {server.bos!r}: the server "
-                "was not there when they were made; begin a new run"
+                f"{self._url}: it was not there when the run began, and is no server that is "
+                "asked as others are: begin a new run"
             )
 
     def close(self) -> None:
@@ -267,6 +267,10 @@ class VllmServer(PlainServer):
             "presence_penalty": 0.0,
             "frequency_penalty": 0.0,
         }
+
+
+def _record(server: Server) -> dict[str, Json]:
+    return {"server": server.kind, **server.manifest}
 
 
 def _split(name: str) -> tuple[str, str]:

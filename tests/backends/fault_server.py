@@ -44,8 +44,8 @@ class FaultServer:
     """Plays `faults`, a name a request, then answers; `always` is played for ever.
 
     `faults_of` has them by the words that a request's body holds. `replies` are answers by their
-    path, or functions that make them of a body. `hold` makes answers wait, so
-    that requests meet; `n_most` is how many were there together.
+    path, or functions that make them of a body. `hold` makes answers wait, so that requests meet;
+    `n_most` is how many were there together.
     """
 
     def __init__(self, replies: dict[str, Any] | None = None, *, port: int = 0) -> None:
@@ -65,7 +65,8 @@ class FaultServer:
         self.ended = threading.Event()
         self._tcp = _Server(("127.0.0.1", port), _Handler)
         self._tcp.faulty = self
-        self.url = f"http://127.0.0.1:{self._tcp.server_address[1]}"
+        self.port = self._tcp.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
         threading.Thread(

@@ -413,7 +413,7 @@ def test_a_run_counts_its_errors_and_resuming_asks_only_for_those(command, promp
     faults = [fault for fault in EVERY if fault != "no_fields" or prompt == "native"]
     server.faults_of = {f"Oslo {i}.": fault for i, fault in enumerate(faults)}
     # All at once, so that those that hang do it together.
-    how = ("--prompt", prompt, "--retries", "1", "--timeout", "0.5", "--batch-size", "20")
+    how = ("--prompt", prompt, "--retries", "1", "--timeout", "1", "--batch-size", "20")
     assert command.run(*how) == 3
     failed = {s["case_id"]: s for s in command.samples() if s.get("error")}
     kinds = {id: sample["error"].partition(": ")[0] for id, sample in failed.items()}

@@ -141,6 +141,21 @@ def test_openai_itself_is_asked_without_what_its_newer_models_refuse():
     }
 
 
+def test_a_server_that_comes_late_is_asked_only_if_the_prompts_are_what_it_takes():
+    for replies, error in (
+        ({}, None),
+        ({"/version": {"version": "0.11"}, "/tokenize": tokenize}, "begin a new run"),
+    ):
+        with FaultServer() as gone:
+            name = gone.name
+        backend = open_model(name, ModelOptions(retries=0))
+        with FaultServer(replies, port=gone.port) as server:
+            (sample,) = backend.answer([plain("hi")], GREEDY)
+        assert (sample.error is None) is (error is None)
+        assert error is None or error in sample.error
+        assert len(server.paths) == (1 if error is None else 2)
+
+
 # What its answers are
 
 
@@ -296,7 +311,7 @@ def test_vllm_native_is_asked_without_the_models_own_way_of_sampling(serve):
 LLAMA = pytest.mark.model
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}<start_of_turn>{{ m.role }}\n"
-    "{{ m.content }}<end_of_turn>\n{% endfor %}<start_of_turn>model\n"
+    "{{ m.content }}<end_of_turn>\n{% endfor %}<start_of_turn>model{{ '\\n' }}"
 )
 CHATML = "{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}"
 
@@ -427,7 +442,7 @@ def test_gemma_over_http_answers_as_in_this_process(tmp_path):
 
     path = tmp_path / "gemma.gguf"
     package.assemble(path)
-    asked = real_models.requests(real_models.GEMMA, 3)
+    asked = real_models.requests(real_models.GEMMA, 2, n_short=1)
     decoding = Decoding(max_new_tokens=16, stops=STOP_TOKENS)
     inside = open_model(f"gguf:{path}", ModelOptions(batch_size=1))
     expected = {s.case_id: s for s in inside.answer(asked, decoding)}
@@ -436,7 +451,7 @@ def test_gemma_over_http_answers_as_in_this_process(tmp_path):
         backend = open_model(name, ModelOptions(batch_size=1))
         found = {s.case_id: s for s in backend.answer(asked, decoding)}
     assert backend.bos == "<bos>"
-    assert len(found) == 3
+    assert len(found) == 2
     for id, sample in found.items():
         assert sample.error is None
         assert (sample.text, sample.stop) == (expected[id].text, expected[id].stop)
