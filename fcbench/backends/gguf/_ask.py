@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import structs
 
 from fcbench.backends._completions import chat_body, read_chat, sample_of
+from fcbench.backends._faults import PARSER_REFUSES
 from fcbench.backends._served import seed_of
 from fcbench.backends.gguf._clock import Clock
 from fcbench.backends.gguf._probe import check_tail
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from fcbench.types import Call, Decoding, Json, Request, Stop
 
 STOPS: dict[str, Stop] = {"eos": "token", "word": "token", "limit": "limit"}
-
-
-PARSER_REFUSES = "does not match the expected"
-"""What llama.cpp says, beside HTTP 500, where its parser cannot read what the model wrote."""
 
 
 class Properties(NamedTuple):
