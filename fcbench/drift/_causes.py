@@ -45,6 +45,9 @@ def cause(pair: Pair, gauge: Gauge | None) -> Cause:
     for sample, whose in ((b, "here"), (a, "in the reference")):
         if sample.error is not None:
             return Cause("machinery", f"no answer {whose}: {sample.error}")
+    if (a.native_calls is None) != (b.native_calls is None) and pair.has_same_words():
+        where = "in the reference" if b.native_calls is None else "here"
+        return Cause("judging", f"the same words, which a server's own parser read {where}")
     if a.prompt_sha256 != b.prompt_sha256:
         return _other_prompt(pair)
     if None not in (a.prompt_tokens, b.prompt_tokens) and a.prompt_tokens != b.prompt_tokens:

@@ -30,7 +30,7 @@ CAUSES: dict[CauseKind, str] = {
     "arithmetic": "the same weights, but arithmetic that differs by more than rounding",
     "weights": "other weights, or arithmetic that differs by more than rounding",
     "text": "the texts differ, and nothing says how near a tie it was",
-    "judging": "the same words, judged by another format",
+    "judging": "the same words, judged by another format or read by a server's own parser",
 }
 """Each kind of cause in words."""
 

@@ -363,3 +363,11 @@ def test_a_text_of_unknown_tokens_has_no_gap(loaded):
     ):
         assert gauge.gap("<bos>Hi", made, other) is None
         assert gauge.gap("<bos>Hi", other, made) is None
+
+
+def test_a_servers_parser_that_reads_no_call_in_the_same_words_is_the_cause(tmp_path, run):
+    flip = only_flip(run, changed(run, tmp_path / "other", only=0, native_calls=[]))
+    assert flip.cause.kind == "judging"
+    assert "a server's own parser read here" in flip.cause.detail
+    assert flip.answer.outcome == "server_parser"
+    assert flip.answer.reason.startswith("the server's parser reads no call, the grammar reads f")

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import socket
+import threading
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -86,22 +87,35 @@ class _Line(Endpoint):
 
     def __init__(self, url: str, options: ModelOptions) -> None:
         super().__init__(url, options)
+        self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
+        self._has_hung_up = False
         self._client.event_hooks = {"request": [self._watch]}
 
     def close(self) -> None:
         """Hang up, in the middle of an answer too."""
-        for connected in self._sockets:
-            with contextlib.suppress(OSError):  # closed already
-                connected.shutdown(socket.SHUT_RDWR)
+        with self._lock:
+            self._has_hung_up = True
+            for connected in self._sockets:
+                _shut_down(connected)
         super().close()
 
     def _watch(self, request: httpx.Request) -> None:
         request.extensions = {**request.extensions, "trace": self._note}
 
     def _note(self, event: str, told: dict[str, Any]) -> None:
-        if event == "connection.connect_tcp.complete":
-            self._sockets.append(told["return_value"].get_extra_info("socket"))
+        if event != "connection.connect_tcp.complete":
+            return
+        connected = told["return_value"].get_extra_info("socket")
+        with self._lock:
+            self._sockets.append(connected)
+            if self._has_hung_up:
+                _shut_down(connected)
+
+
+def _shut_down(connected: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # closed already
+        connected.shutdown(socket.SHUT_RDWR)
 
 
 def _params(xllamacpp: Any, settings: Settings) -> Any:
