@@ -227,6 +227,7 @@ def test_the_server_ends_with_the_backend(model):
 def test_the_server_ends_in_the_middle_of_an_answer(tmp_path):
     path = small_gguf.write_model(tmp_path / "m.gguf", follows={"!": "!"}, context=2**17)
     backend = opened(path, batch_size=2)
+    backend._make_room(100_010)  # as answer() would, with another way to it
     endpoint = backend._llama.endpoint
     asked, post = threading.Semaphore(0), endpoint.post
 

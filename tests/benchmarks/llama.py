@@ -9,7 +9,8 @@ go to llama.cpp's server through the gguf backend, and the same bodies through a
 runs alternate, in one process. Exits 1 unless answers are the same for 95 of 100 prompts and the
 backend reaches 0.9 of the plain client's throughput.
 
-Models and answers are kept under experiment-results/: a run that was interrupted goes on. Writes
+Models are kept under experiment-results/, answers under results/original_experiment/deployed-base: a
+run that was interrupted goes on. Writes
 llama.json and llama.md, and prints the latter.
 """
 
@@ -105,15 +106,15 @@ def prepare() -> None:
 def answers(pair: Pair, limit: int) -> dict[str, Any]:
     """Return how many prompts are answered alike, and where the other answers part."""
     options: Any = {
-        "dtype": "float32",
         "max_new_tokens": MAX_NEW_TOKENS,
         "limit": limit,
         "resume": True,
         "progress": True,
     }
+    # A file in float32 is computed in float32 without being told.
     plans = [
-        plan(model, SUITE, "chat", None, None, deployed.ANSWERS, **options)
-        for model in (pair.model, f"gguf:{pair.gguf}")
+        plan(model, SUITE, "chat", None, None, deployed.ANSWERS, dtype=dtype, **options)
+        for model, dtype in ((pair.model, "float32"), (f"gguf:{pair.gguf}", "auto"))
     ]
     backend = open_model(pair.model, plans[0].model_options)
     theirs = execute(plans[0], backend)

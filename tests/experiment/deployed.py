@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
 FILES = TRAINED / "deployed"
 """Models of gigabytes, which anybody can make again."""
-RUNS, ANSWERS = ROOT / "deployed", FILES / "answers"
-"""Where the runs are kept: the published adapter's with the experiment's, others with the models."""
+RUNS, ANSWERS = ROOT / "deployed", ROOT / "deployed-base"
 MERGED = FILES / "merged"
 PACKAGED = FILES / "base-q4_k_m.gguf"
 GGUF = {
@@ -161,13 +160,13 @@ def native() -> None:
 
 
 def write(name: str, found: Drift) -> None:
-    """Write a page as Markdown and as JSON, all flips in both."""
-    (ROOT / f"{name}.md").write_text(
-        f"# {TITLES[name]}\n\n{as_text(found, len(found.flips), 'github')}", encoding="utf-8"
-    )
+    """Write a page as Markdown, with the first flips of each row, and as JSON, with all."""
+    page = f"# {TITLES[name]}\n\n{as_text(found, N_FLIPS, 'github')}"
+    (ROOT / f"{name}.md").write_text(page, encoding="utf-8")
     (ROOT / f"{name}.json").write_text(as_json(found), encoding="utf-8")
 
 
+N_FLIPS = 3
 TITLES = {
     "drift": "The published adapter by transformers and by llama.cpp",
     "drift-base": "The base model by transformers and by llama.cpp",
