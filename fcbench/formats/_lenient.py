@@ -48,12 +48,12 @@ class Repairing:
             return False
         if self._drop_trailing_comma(halt):
             return True
+        if halt.previous is not None and halt.previous.type == "_BREAK" and self._drop_break(halt):
+            return True
         space = SPACE.match(turn, at)
         if space is not None:
             self._note("removed whitespace", at)
             return self._move_to(space.end(), halt)
-        if halt.previous is not None and halt.previous.type == "_BREAK" and self._drop_break(halt):
-            return True
         if halt.expected & {*self._wire.first, "$END"} and not self._walk.containers:
             return self._skip_text(halt)
         if halt.expected >= self._wire.values:
@@ -92,7 +92,7 @@ class Repairing:
         return True
 
     def _drop_break(self, halt: Halt) -> bool:
-        """Take back the newline before a next call that does not come."""
+        """Take back the newline before a next call that does not come, and the blanks behind it."""
         at = self._walk.position
         if "$END" in halt.expected or self._wire.next_call(self._walk.turn, at) >= 0:
             return False
@@ -100,6 +100,9 @@ class Repairing:
             return False  # it stands inside the tags
         self._note("removed whitespace", at - 1)
         self._walk.take_back()
+        space = SPACE.match(self._walk.turn, at)
+        if space is not None:
+            self._walk.position = space.end()
         return True
 
     def _skip_text(self, halt: Halt) -> bool:

@@ -118,3 +118,11 @@ def test_several_repairs_go_together(format, data):
     assume(len(chosen) > 1)
     text, said = damaged(turn, data.draw, chosen)
     assert_mended(turn, text, said)
+
+
+@pytest.mark.parametrize("blanks", ["\n", "\n\n", "\n\x85", "\n \n", " \n"])
+def test_blanks_after_a_turn_are_one_repair_at_their_first(blanks):
+    turn = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
+    assert parse(turn + blanks, "hermes", "lenient").repairs == [
+        f"removed whitespace at {len(turn)}"
+    ]
