@@ -7,6 +7,7 @@ import hashlib
 import os
 import socket
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -79,35 +80,47 @@ class Llama:
 
 
 class _Line(Endpoint):
-    """The way to a server in this process, which cannot end before its clients hang up.
-
-    They wait for answers in threads of their own, and to close a socket that a thread reads from
-    does not hang up: it is shut down first.
-    """
+    """The way to a server in this process, which cannot end before its clients hang up."""
 
     def __init__(self, url: str, options: ModelOptions) -> None:
         super().__init__(url, options)
-        self._lock = threading.Lock()
-        self._sockets: list[socket.socket] = []
-        self._has_hung_up = False
-        self._client.event_hooks = {"request": [self._watch]}
+        self._connected = _Connected()
+        self._client.event_hooks = {"request": [self._connected.watch]}
+        # At exit the last is called first: before what closes the client, see hang_up.
+        weakref.finalize(self, self._connected.hang_up)
 
     def close(self) -> None:
         """Hang up, in the middle of an answer too."""
+        self._connected.hang_up()
+        super().close()
+
+
+class _Connected:
+    """The sockets of a client whose threads wait for answers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sockets: list[socket.socket] = []
+        self._has_hung_up = False
+
+    def watch(self, request: httpx.Request) -> None:
+        """Have a request tell of the connection that it opens."""
+        request.extensions = {**request.extensions, "trace": self._note}
+
+    def hang_up(self) -> None:
+        """Shut all down: to close a socket that a thread reads from does not hang up."""
         with self._lock:
             self._has_hung_up = True
             for connected in self._sockets:
                 _shut_down(connected)
-        super().close()
-
-    def _watch(self, request: httpx.Request) -> None:
-        request.extensions = {**request.extensions, "trace": self._note}
 
     def _note(self, event: str, told: dict[str, Any]) -> None:
         if event != "connection.connect_tcp.complete":
             return
         connected = told["return_value"].get_extra_info("socket")
         with self._lock:
+            # Those that were closed since are of no more use.
+            self._sockets = [each for each in self._sockets if each.fileno() >= 0]
             self._sockets.append(connected)
             if self._has_hung_up:
                 _shut_down(connected)
