@@ -1,7 +1,8 @@
-"""Where grammars/ and suites/ are: inside the wheel, or beside the package in a checkout."""
+"""Files: where grammars/ and suites/ are, in the wheel or beside the package, and hashes."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -14,6 +15,12 @@ def data_folder(name: str) -> Path:
     """Return the folder `grammars` or `suites`, from the wheel's fcbench/_data or the checkout."""
     installed = _PACKAGE / "_data" / name
     return installed if installed.is_dir() else _PACKAGE.parent / name
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hash of a file, which is not read into memory whole. OSError if it cannot be."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def cache_folder() -> Path:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from fcbench import registry
+from fcbench.errors import UsageError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -48,6 +49,16 @@ class ModelOptions(msgspec.Struct, frozen=True):
     native: bool = False
     timeout_seconds: float = 600.0
     retries: int = 4
+
+
+def refuse_equal_repeats(options: ModelOptions) -> None:
+    """Raise UsageError for repeats that would all be the same answer."""
+    if options.repeats > 1 and not options.temperature:
+        raise UsageError(
+            f"{options.repeats} repeats at temperature 0 are one answer, written "
+            f"{options.repeats} times: they measure nothing",
+            hint="--temperature 0.7, for one, or no --repeats",
+        )
 
 
 def open_model(name: str, options: ModelOptions | None = None) -> Backend:

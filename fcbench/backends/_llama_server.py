@@ -6,20 +6,18 @@ Source: llama.cpp's tools/server/README.md.
 from __future__ import annotations
 
 import hashlib
-import logging
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from fcbench.backends._template import template_of
 from fcbench.backends.gguf._ask import Asking
-from fcbench.errors import BackendError, UsageError
-from fcbench.formats._jinja import GivenTemplate
+from fcbench.errors import BackendError
 
 if TYPE_CHECKING:
     from fcbench.backends._http import Endpoint
     from fcbench.types import ChatTemplate, Decoding, Json, Request
 
 CHATML = "<|im_start|>"
-log = logging.getLogger("fcbench")
 
 
 class LlamaServer(Asking):
@@ -65,11 +63,7 @@ class LlamaServer(Asking):
         """Return the model's template; None where it has none, and llama.cpp took its own."""
         if not source or (CHATML in source and self._n_tokens(CHATML) > 1):
             return None
-        try:
-            return GivenTemplate(source, self.bos, eos)
-        except UsageError as error:
-            log.warning("%s: %s; fcbench's own is taken", self.endpoint.url, error.message)
-            return None
+        return template_of(source, self.bos, eos, self.endpoint.url)
 
     def _n_tokens(self, text: str) -> int:
         body = {"content": text, "add_special": False, "parse_special": True}

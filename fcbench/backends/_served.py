@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import queue
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fcbench.errors import BackendError, UsageError
+from fcbench.backends import refuse_equal_repeats
+from fcbench.errors import BackendError, MissingExtra, UsageError
 from fcbench.types import Decoding, Request, Sample
 
 if TYPE_CHECKING:
@@ -132,9 +134,6 @@ def check_served(name: str, options: ModelOptions) -> None:
         raise UsageError(f"{name}: a server has chosen its dtype: no --dtype {options.dtype} here")
     if options.prefix_memory is not None:
         raise UsageError(f"{name}: a server keeps its own cache: no --prefix-memory here")
-    if options.repeats > 1 and not options.temperature:
-        raise UsageError(
-            f"{options.repeats} repeats at temperature 0 are one answer, asked for "
-            f"{options.repeats} times: they measure nothing",
-            hint="--temperature 0.7, for one, or no --repeats",
-        )
+    refuse_equal_repeats(options)
+    if importlib.util.find_spec("httpx") is None:
+        raise MissingExtra("httpx", "server")

@@ -23,7 +23,6 @@ as they are (`raw`). What else differs from the other backends:
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import os
@@ -35,7 +34,7 @@ from fcbench.backends._http import Endpoint, key_for
 from fcbench.backends._native import calls_of
 from fcbench.backends._ollama_show import Shown, digest_of, read_shown
 from fcbench.backends._served import answer_all, check_served, failed, seed_of
-from fcbench.errors import BackendError, FormatError, MissingExtra, ModelError, UsageError
+from fcbench.errors import BackendError, FormatError, ModelError, UsageError
 from fcbench.formats import render
 from fcbench.types import Call, Sample
 
@@ -68,8 +67,6 @@ def check_model(name: str, options: ModelOptions) -> None:
         raise UsageError("ollama: no model is named", hint="ollama:MODEL, as `ollama list` has it")
     check_served(f"ollama:{name}", options)
     host_of(os.environ.get("OLLAMA_HOST", ""))
-    if importlib.util.find_spec("httpx") is None:
-        raise MissingExtra("httpx", "server")
 
 
 def host_of(variable: str) -> str:

@@ -19,19 +19,18 @@ waiting for the server and asking again included.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import structs
 
+from fcbench.backends._clock import Clock
 from fcbench.backends._completions import chat_body, read_chat, read_text, sample_of
 from fcbench.backends._http import OPENAI_HOST, Endpoint, checked_url, key_for
 from fcbench.backends._llama_server import LlamaServer
 from fcbench.backends._served import N_AT_ONCE, answer_all, check_served, failed, seed_of
-from fcbench.backends.gguf._clock import Clock
-from fcbench.errors import BackendError, MissingExtra, ModelError, UsageError
+from fcbench.errors import BackendError, ModelError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,8 +64,6 @@ def check_model(name: str, options: ModelOptions) -> None:
     checked_url(url)
     key_for(url)
     check_served(f"openai:{name}", options)
-    if importlib.util.find_spec("httpx") is None:
-        raise MissingExtra("httpx", "server")
 
 
 class Server(Protocol):

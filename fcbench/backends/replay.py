@@ -8,13 +8,13 @@ line says one. Lines for cases or repeats that are not asked for are left out.
 
 from __future__ import annotations
 
-import hashlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcbench.backends._recorded import read_lines, samples_of
 from fcbench.errors import UsageError, nearest
+from fcbench.paths import sha256_of
 from fcbench.types import ChatTemplate, Sample
 
 if TYPE_CHECKING:
@@ -103,7 +103,6 @@ def _samples(path: Path) -> Iterator[tuple[str, Sample]]:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error

@@ -161,8 +161,8 @@ def _runs(args: argparse.Namespace) -> Iterator[Run]:
     # What can be known to be wrong is found before the first model loads, not hours later.
     plans = {model: list(_plans(args, model)) for model in args.model}
     for model, of_model in plans.items():
-        for plan in of_model:
-            check_model(model, plan.model_options)
+        for options in dict.fromkeys(plan.model_options for plan in of_model):
+            check_model(model, options)
     make_folder(Path(args.results))
     for model, of_model in plans.items():
         backend = open_model(model, of_model[0].model_options)

@@ -48,8 +48,9 @@ def judge(  # noqa: PLR0913  a verdict's parts
     matching = matching or Matching()
     # A server's own calls say nothing about the syntax of a text that nobody saw.
     written = parsed if sample.native_calls is None else own
-    is_judged = sample.error is None and written is not None
-    syntax = written.outcome == "calls" if is_judged and written is not None else None
+    syntax = None
+    if written is not None and sample.error is None:
+        syntax = written.outcome == "calls"
     found = Match(None, None, [])
     if sample.error is None and case.expects_call:
         found = _matcher(matching).match(case, parsed.calls, matching)

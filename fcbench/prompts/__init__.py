@@ -53,11 +53,11 @@ def requests(
     fcbench.prompts.few_shot. UsageError for an unknown mode or a prompt file that cannot be used.
     """
     module = _file if style.prompt_file is not None else registry.load("prompts", mode)
+    native = is_native(mode, style.prompt_file)
     built = []
     for case in cases:
         prompt = _single_bos(module.render(case, examples, style), style.bos)
         sha256 = hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()
-        native = is_native(mode, style.prompt_file)
         built += [Request(case, prompt, sha256, repeat, native) for repeat in range(repeats)]
     return built
 

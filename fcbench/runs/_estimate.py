@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from fcbench.metrics import metric_names, unit_of
-from fcbench.stats import Estimate, clustered, mean, pass_at_k, pass_hat_k
-from fcbench.stats._clustered import _effective_size
-from fcbench.stats._proportion import BOUNDS
+from fcbench.stats import clustered, clustered_means, mean, pass_at_k, pass_hat_k
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from fcbench.runs._tally import CaseTally, Tallies
-    from fcbench.stats import Method
+    from fcbench.stats import Estimate, Method
 
 EVERY_K, FEW_K, MOST_K = 10, (20, 50), 100
 """Of more repeats than ten, not each number of tries makes a line."""
@@ -28,7 +24,7 @@ def estimate(
     found = list(tallies.means(name, tag))
     means = [value for value, _ in found]
     if unit_of(name) is None:
-        return _share(means, [n for _, n in found], interval)
+        return clustered_means(means, [n for _, n in found], method=interval)
     amount = mean([[value] for value in means])
     # No quantity here is negative, which Student's t does not know.
     return amount if amount.low is None else amount._replace(low=max(0.0, amount.low))
@@ -43,17 +39,6 @@ def estimates(
     return overall, {
         tag: {name: estimate(name, tallies, tag=tag) for name in names} for tag in tags
     }
-
-
-def _share(means: Sequence[float], sizes: Sequence[int], interval: Method) -> Estimate:
-    """Return what `clustered` does of the values that these are the means and numbers of."""
-    if not means:
-        return Estimate(None, None, None, 0)
-    confidence = 0.95
-    # It asks only how many repeats each case has.
-    n, size = len(means), _effective_size([range(k) for k in sizes], means, confidence)
-    successes = math.fsum(means) * (size / n)
-    return Estimate(fmean(means), *BOUNDS[interval](successes, size, confidence), n)
 
 
 def passes(cases: Iterable[CaseTally]) -> dict[str, Estimate]:

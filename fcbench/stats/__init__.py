@@ -3,7 +3,7 @@
 One idea a module, on nothing but the standard library; numpy where random numbers are drawn.
 """
 
-from fcbench.stats._clustered import clustered, mean
+from fcbench.stats._clustered import clustered, clustered_means, mean
 from fcbench.stats._coverage import coverage
 from fcbench.stats._difference import paired_bootstrap
 from fcbench.stats._estimate import Estimate
@@ -18,6 +18,7 @@ __all__ = [
     "Method",
     "clopper_pearson",
     "clustered",
+    "clustered_means",
     "coverage",
     "detectable_difference",
     "holm",

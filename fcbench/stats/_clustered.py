@@ -44,9 +44,23 @@ def clustered(
     means = _case_means(values)
     if any(not 0 <= value <= 1 for repeats in values for value in repeats):
         raise ValueError("values outside [0, 1]: take mean for those")
+    return clustered_means(means, list(map(len, values)), confidence, method)
+
+
+def clustered_means(
+    means: Sequence[float],
+    sizes: Sequence[int],
+    confidence: float = 0.95,
+    method: Method = "wilson",
+) -> Estimate:
+    """Return what `clustered` does, of the mean and the number of each case's values.
+
+    >>> clustered_means([1, 1, 0], [2, 2, 2]) == clustered([[1, 1], [1, 1], [0, 0]])
+    True
+    """
     if not means:
         return Estimate(None, None, None, 0)
-    n, size = len(means), _effective_size(values, means, confidence)
+    n, size = len(means), _effective_size(sizes, means, confidence)
     successes = math.fsum(means) * (size / n)  # of one repeat each, their plain sum to the last bit
     return Estimate(fmean(means), *BOUNDS[method](successes, size, confidence), n)
 
@@ -82,12 +96,10 @@ def _case_means(values: Sequence[Sequence[float]]) -> list[float]:
     return [fmean(repeats) for repeats in values]
 
 
-def _effective_size(
-    values: Sequence[Sequence[float]], means: Sequence[float], confidence: float
-) -> float:
+def _effective_size(sizes: Sequence[int], means: Sequence[float], confidence: float) -> float:
     """Return how many independent samples would say as much about the mean."""
     n, p = len(means), fmean(means)
-    most = n * n / sum(1 / len(repeats) for repeats in values)
+    most = n * n / sum(1 / repeats for repeats in sizes)
     if n in (most, 1) or p in (0, 1):
         return n
     variance = stdev(means) ** 2 / n

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import tempfile
 import time
 import uuid
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, cast, get_args
 
 from fcbench.errors import FcbenchError, ModelError, UsageError, nearest
 from fcbench.formats import guess_format, module_of
+from fcbench.paths import sha256_of
 from fcbench.train import _export_check, _export_convert, _export_gguf, _ollama
 from fcbench.train.merge import MergeReport, merge
 from fcbench.types import Record
@@ -89,8 +89,7 @@ def export_gguf(  # noqa: PLR0913  what a command line says, no more
                 answers = _export_check.answer_both(folder, destination, asked, adds_bos=adds_bos)
             except FcbenchError as error:  # the file is whole and took minutes
                 check_error = str(error)
-    with destination.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = sha256_of(destination)
     return ExportReport(
         out=str(destination),
         model=model,

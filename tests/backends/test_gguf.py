@@ -7,13 +7,13 @@ import importlib.util
 import pytest
 
 from fcbench.backends import ModelOptions, check_model
+from fcbench.backends._clock import Clock
+from fcbench.backends._template import template_of
 from fcbench.backends.gguf import _check
 from fcbench.backends.gguf._ask import Asking
-from fcbench.backends.gguf._clock import Clock
 from fcbench.backends.gguf._file import read_metadata
 from fcbench.backends.gguf._probe import adapter_record, is_finite
 from fcbench.backends.gguf._server import fitting_slots, n_threads
-from fcbench.backends.gguf._template import template_of
 from fcbench.errors import BackendError, MissingExtra, ModelError, UsageError
 from fcbench.types import Call, Case, Decoding, Request
 from tests.backends import small_gguf

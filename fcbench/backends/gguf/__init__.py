@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcbench.backends._served import answer_all, failed
+from fcbench.backends._template import template_of
 from fcbench.backends.gguf._ask import Asking
 from fcbench.backends.gguf._check import check
 from fcbench.backends.gguf._probe import adapter_record, check_finite, probe
@@ -28,10 +29,9 @@ from fcbench.backends.gguf._server import (
     Settings,
     fitting_slots,
     rounded,
-    sha256_of,
 )
-from fcbench.backends.gguf._template import template_of
 from fcbench.errors import BackendError
+from fcbench.paths import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import structs
 
+from fcbench.backends._clock import Clock
 from fcbench.backends._completions import chat_body, read_chat, sample_of
 from fcbench.backends._faults import PARSER_REFUSES
 from fcbench.backends._served import seed_of
-from fcbench.backends.gguf._clock import Clock
 from fcbench.backends.gguf._probe import check_tail
 from fcbench.errors import BackendError
 from fcbench.types import Sample

@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fcbench.backends import refuse_equal_repeats
 from fcbench.backends.gguf._file import MAGIC, Metadata, read_metadata
 from fcbench.errors import MissingExtra, ModelError, UsageError, nearest
 from fcbench.types import Decoding
@@ -31,12 +32,7 @@ def check(name: str, options: ModelOptions) -> Metadata:
             f"{shown}: llama.cpp is not held to a grammar here: no --decode {options.decode}",
             hint="a folder of the same model (transformers) is",
         )
-    if options.repeats > 1 and not options.temperature:
-        raise UsageError(
-            f"{options.repeats} repeats at temperature 0 are one answer, written "
-            f"{options.repeats} times: they measure nothing",
-            hint="--temperature 0.7, for one, or no --repeats",
-        )
+    refuse_equal_repeats(options)
     model = _model_metadata(name)
     if options.adapter is not None:
         _check_adapter(options.adapter, model)

@@ -7,8 +7,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcbench.backends.gguf._server import sha256_of
 from fcbench.errors import BackendError, ModelError
+from fcbench.paths import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

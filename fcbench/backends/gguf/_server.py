@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import socket
 import threading
@@ -17,8 +16,6 @@ from fcbench.errors import MissingExtra, ModelError
 from fcbench.types import Record
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import httpx
 
     from fcbench.backends import ModelOptions
@@ -194,9 +191,3 @@ def rounded(n_tokens: int, most: int | None) -> int:
     """
     up = -(-n_tokens // STEP) * STEP
     return up if most is None else min(up, most)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the hash of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,6 +15,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from fcbench.backends import refuse_equal_repeats
 from fcbench.backends.transformers import packaged
 from fcbench.errors import MissingExtra, ModelError, UsageError, nearest
 from fcbench.paths import ADAPTER_WEIGHTS
@@ -155,12 +156,7 @@ def check(name: str, options: ModelOptions) -> None:
             f"{name}: transformers has no chat endpoint: native prompts are for servers",
             hint="--prompt chat: the model's own template, and the grammar reads the calls",
         )
-    if options.repeats > 1 and not options.temperature:
-        raise UsageError(
-            f"{options.repeats} repeats at temperature 0 are one answer, written "
-            f"{options.repeats} times: they measure nothing",
-            hint="--temperature 0.7, for one, or no --repeats",
-        )
+    refuse_equal_repeats(options)
     is_constrained = Decoding(options.decode).is_constrained
     if is_constrained and importlib.util.find_spec("llguidance") is None:
         raise MissingExtra("llguidance", "constrain")

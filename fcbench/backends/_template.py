@@ -1,4 +1,4 @@
-"""The chat template that a GGUF holds."""
+"""The chat template that a file holds or a server tells."""
 
 from __future__ import annotations
 
