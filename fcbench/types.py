@@ -48,6 +48,7 @@ FailureKind = Literal[
     "declaration_echo",
     "too_deep",
     "unexpected",
+    "arguments_not_json",
 ]
 
 

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from fcbench import registry
+from fcbench.backends._native import not_json
 from fcbench.errors import UsageError
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from fcbench.types import Backend, DecodeMode
+
+__all__ = ["ModelOptions", "check_model", "not_json", "open_model", "refuse_equal_repeats"]
 
 DEFAULT = "transformers"
 

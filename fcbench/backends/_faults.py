@@ -36,7 +36,7 @@ def fault_of_status(where: str, status: int, headers: Mapping[str, str], said: s
         limited.retryable = NO_MONEY not in said
         return limited
     if status in (UNAUTHORIZED, FORBIDDEN):
-        return BackendError(what, kind="unauthorized")
+        return BackendError(f"{what} (keys come from FCBENCH_API_KEY)", kind="unauthorized")
     if status >= SERVER_ERRORS:
         # The same seed would write the same again.
         may_help = status not in NEVER_BETTER and PARSER_REFUSES not in said

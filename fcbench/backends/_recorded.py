@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     Found = tuple[str, Any]
 
 ANSWERS = ("text", "native_calls", "tool_calls", "error")
-HINT = "an output has id and text, or id and tool_calls"
+HINT = (
+    'an output is {"id": "…", "text": "…"} or '
+    '{"id": "…", "tool_calls": [{"name": "…", "arguments": {…}}]}'
+)
 MOST_BYTES = 2**26
 """No line is longer: a file without line ends is not read into memory whole."""
 BITS = 4096
@@ -46,7 +49,8 @@ def read_lines(path: Path) -> Iterator[Found]:
                         f"{path}:{number}: longer than {MOST_BYTES:,} bytes",
                         hint="one JSON object a line",
                     )
-                text = line.decode("utf-8").rstrip()
+                # Some editors begin a file with a byte order mark.
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip()
                 if text:
                     yield f"{path}:{number}", read(text)
     except json.JSONDecodeError as error:
@@ -77,7 +81,8 @@ def samples_of(records: Callable[[], Iterable[Found]]) -> Iterator[tuple[str, Sa
             first = next((w for w, s in again if (s.case_id, s.repeat) == key), "an earlier one")
             raise UsageError(
                 f"{where}: {sample.case_id} was answered in {first} already",
-                hint="answers to one case have repeat: 0, 1, …",
+                hint="answers to one case have repeat: 0, 1, …; a run whose errors were asked "
+                "again is read by its folder",
             )
         yield where, sample
 
@@ -95,6 +100,9 @@ def sample_of(where: str, record: Any) -> Sample:
         raise UsageError(f"{where}: $.text: missing", hint=HINT)
     if "id" in fields:
         fields["case_id"] = fields.pop("id")
+        if not isinstance(fields["case_id"], str):
+            kind = type(fields["case_id"]).__name__
+            raise UsageError(f"{where}: $.id: expected str, got {kind}", hint=HINT)
     if "tool_calls" in answers:
         answers["native_calls"] = _native(where, answers)
     try:

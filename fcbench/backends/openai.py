@@ -36,11 +36,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fcbench.backends import ModelOptions
+    from fcbench.backends._completions import Answer
     from fcbench.types import ChatTemplate, Decoding, Json, Request, Sample
 
 PROBE_SECONDS, PROBE_RETRIES = 10.0, 2
 UNREACHABLE = ("connection_refused", "connection_reset", "timeout", "rate_limited", "server_error")
 """Faults that say nothing of what kind of server it is."""
+NOT_THERE = "HTTP 404"
 MOST_STOPS = 4
 """What OpenAI's API takes; no format has more."""
 
@@ -85,27 +87,28 @@ class OpenAIBackend:
 
     has_answered = False
 
-    def __init__(self, name: str, options: ModelOptions) -> None:
+    def __init__(self, name: str, options: ModelOptions, prefix: str = "openai") -> None:
         url, self._model = _split(name)
         self._url = url
+        name = f"{prefix}:{name}"
         self._options = options
         self._endpoint = Endpoint(url, options, key=key_for(url))
         self._server: Server | None = None
         self.template: ChatTemplate | None = None
         self.bos = ""
-        self.manifest: dict[str, Json] = {"name": f"openai:{name}", "backend": "openai"}
+        self.manifest: dict[str, Json] = {"name": name, "backend": "openai"}
         try:
             with closing(self._hasty()) as hasty:
                 self._server = self._find_out(hasty)
         except BackendError as error:
             # Every sample will be an error, which a run counts; none is a reason not to begin.
-            log.warning("openai:%s: %s: %s", name, error.kind, error.message)
+            log.warning("%s: %s: %s", name, error.kind, error.message)
         found = self._server or PlainServer(self._endpoint, self._model)
         self.template, self.bos = found.template, found.bos
         self.manifest |= _record(found)
         if options.native and found.takes_tools is False:
             raise ModelError(
-                f"openai:{name}: its chat template takes no tools",
+                f"{name}: its chat template takes no tools",
                 hint="a server with a template that does, or --prompt chat",
             )
 
@@ -177,12 +180,21 @@ class PlainServer:
                 body = self._chat_body(request, decoding)
                 answer = self._endpoint.post("/v1/chat/completions", body, read=read_chat)
             else:
-                body = self._text_body(request, decoding)
-                answer = self._endpoint.post("/v1/completions", body, read=read_text)
+                answer = self._complete(self._text_body(request, decoding))
             if answer.ended_by in decoding.stops:  # taken out of the text, and evidence
                 answer = structs.replace(answer, text=answer.text + answer.ended_by)
+            if answer.calls:  # what the parser left over is not the text that it read
+                answer = structs.replace(answer, text="")
             sample = sample_of(request, answer)
             return structs.replace(sample, seconds=round(spent(), 4))
+
+    def _complete(self, body: dict[str, Json]) -> Answer:
+        try:
+            return self._endpoint.post("/v1/completions", body, read=read_text)
+        except BackendError as error:
+            if NOT_THERE in error.message and error.kind == "refused_request":
+                error.message += " (many serve chat alone: --prompt native)"
+            raise
 
     def _chat_body(self, request: Request, decoding: Decoding) -> dict[str, Json]:
         limit = decoding.max_new_tokens

@@ -56,9 +56,8 @@ def open_model(name: str, options: ModelOptions) -> Backend:
     """
     check_model(name, options)
     if _is_served(name):
-        backend: Backend = registry.load("backends", "openai").open_model(name, options)
-        backend.manifest = {**backend.manifest, "name": f"vllm:{name}"}
-        return backend
+        served: Backend = registry.load("backends", "openai").OpenAIBackend(name, options, "vllm")
+        return served
     return VllmBackend(name, options)
 
 

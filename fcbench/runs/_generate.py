@@ -61,6 +61,7 @@ def execute(plan: Plan, backend: Backend | None = None) -> Run:
     backend = backend or open_model(plan.model, plan.model_options)
     plan = _with_format(plan, backend)
     requests = _requests(plan, backend)
+    _warn_of_untold_tools(plan, requests)
     manifest = manifest_of(plan, backend, requests)
     folder = None if plan.results is None else _open_folder(plan, manifest, requests)
     samples = [] if folder is None else folder.samples()
@@ -143,6 +144,19 @@ def _requests(plan: Plan, backend: Backend) -> list[Request]:
         examples = prompts.few_shot(training, plan.suite.cases, plan.few_shot, plan.seed)
     style = prompts.Style(plan.format, backend.template, backend.bos, plan.prompt_file)
     return prompts.requests(plan.cases, plan.prompt, style, examples, plan.repeats)
+
+
+def _warn_of_untold_tools(plan: Plan, requests: Sequence[Request]) -> None:
+    """Warn of a chat template that takes no tools and says nothing, as many do."""
+    if plan.prompt != "chat" or plan.prompt_file is not None:
+        return
+    asked = next((r for r in requests if r.case.tools), None)
+    if asked is not None and not any(tool.name in asked.prompt for tool in asked.case.tools):
+        log.warning(
+            "%s: its chat template writes no tools, so that the model is told of none; "
+            "--prompt raw tells it",
+            plan.model,
+        )
 
 
 def manifest_of(plan: Plan, backend: Backend, requests: Sequence[Request]) -> dict[str, Json]:

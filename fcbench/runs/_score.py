@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from fcbench.backends import not_json
 from fcbench.errors import UsageError, nearest
 from fcbench.formats import parse, sorts_keys
 from fcbench.matching import judge
@@ -196,7 +197,8 @@ def _judge_native(case: Case, sample: Sample, evidence: _Evidence) -> Verdict:
     """Judge by a server's own calls; where its text is known, ours of it are kept beside them."""
     own = parse(sample.text, evidence.format, "strict", sample.stop) if sample.text else None
     if sample.native_calls:
-        counted = Parse("calls", sample.native_calls)
+        broken = not_json(sample.native_calls)
+        counted = Parse("malformed" if broken else "calls", sample.native_calls, broken)
     elif own is None or own.outcome != "calls":
         counted = own or Parse("abstained")
     else:  # it did attempt calls, of which the server's parser made none

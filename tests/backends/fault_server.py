@@ -210,6 +210,9 @@ class _Handler(BaseHTTPRequestHandler):
         more = {} if waits is None else {"Retry_After": waits}
         self._send(429, '{"error": {"message": "slow down"}}', **more)
 
+    def _play_no_path(self, reply: str) -> None:
+        self._send(404, "<html>no such page</html>", "text/html")
+
     def _play_no_money(self, reply: str) -> None:
         self._send(429, '{"error": {"message": "pay", "code": "insufficient_quota"}}')
 

@@ -181,6 +181,21 @@ def test_words_are_an_answer_without_calls(serve, message, finish_reason, text, 
     assert (sample.prompt_tokens, sample.output_tokens) == (None, None)
 
 
+def test_words_beside_calls_are_a_rest_and_not_the_text_that_the_parser_read(serve):
+    said = {"content": "Here is your map.", "tool_calls": [CALL]}
+    sample = answer(serve(v1__chat__completions=chat(said)), "native")
+    assert len(sample.native_calls) == 1
+    assert sample.text == ""
+
+
+def test_a_server_of_chat_alone_points_to_native_prompts(serve):
+    server = serve()
+    server.always = "no_path"
+    sample = answer(server)
+    assert sample.error.startswith("refused_request: ")
+    assert sample.error.endswith("--prompt native)")
+
+
 def test_arguments_that_are_no_json_are_the_models_fault(serve):
     call = {**CALL, "function": {"name": "show_map", "arguments": '{"query": "Os'}}
     sample = answer(serve(v1__chat__completions=chat({"tool_calls": [call]})), "native")

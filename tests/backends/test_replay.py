@@ -50,6 +50,18 @@ def test_each_request_is_answered_by_its_line_in_any_order(suite, record):
     assert (scores.n_errors, scores.outcomes["server_parser"]) == (1, 1)
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(suite, tmp_path):
+    path = tmp_path / "outputs.jsonl"
+    path.write_text(json.dumps({"id": "case0", "text": RIGHT}) + "\n", encoding="utf-8-sig")
+    (first, *_) = fcbench.run(f"replay:{path}", suite).samples
+    assert first.text == RIGHT
+
+
+def test_an_id_that_is_no_string_is_named_as_the_file_names_it(suite, record):
+    with pytest.raises(UsageError, match=r"outputs.jsonl:1: \$.id: expected str, got int"):
+        fcbench.run(record({"id": 7, "text": RIGHT}), suite)
+
+
 def test_a_run_scores_as_its_outputs_do(suite, record):
     rows = [{"id": f"case{i}", "text": RIGHT} for i in range(4)]
     model = record(*rows)

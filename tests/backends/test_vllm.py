@@ -314,11 +314,11 @@ def test_what_transformers_refuses_vllm_is_not_asked_to_load():
 def test_a_served_model_is_the_openai_backend_under_the_name_that_was_typed(monkeypatch):
     asked_for = []
 
-    def record(name, options):
+    def record(name, options, prefix=""):
         asked_for.append((name, options.native))
-        return types.SimpleNamespace(manifest={"name": f"openai:{name}", "backend": "openai"})
+        return types.SimpleNamespace(manifest={"name": f"{prefix}:{name}", "backend": "openai"})
 
-    openai = types.SimpleNamespace(open_model=record, check_model=record)
+    openai = types.SimpleNamespace(OpenAIBackend=record, check_model=record)
     monkeypatch.setattr(vllm.registry, "load", lambda kind, name: {"openai": openai}[name])
     name = "http://127.0.0.1:8000#owner/name"
     options = ModelOptions(native=True)

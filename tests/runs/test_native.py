@@ -41,10 +41,15 @@ def test_arguments_that_are_no_object_are_a_wrong_answer_and_no_error(verdict_on
     scores, verdict = verdict_on(tool_calls=[tool_call(arguments)])
     assert verdict.parse.calls == [Call("show_map", {"$not_json": arguments})]
     assert scores.n_errors == 0
-    assert scores.outcomes == {"calls": 1}
+    assert scores.outcomes == {"arguments_not_json": 1}
     assert scores.metrics["name_match"].value == 1
     assert scores.metrics["argument_exact_match"].value == 0
-    assert reason(verdict) == "show_map.query: missing: expected 'Oslo'"
+    assert reason(verdict).startswith("arguments_not_json at 0: expected a JSON object, found ")
+
+
+def test_a_call_may_stand_in_a_function_or_by_itself(verdict_on):
+    _, verdict = verdict_on(tool_calls=[{"name": "show_map", "arguments": {"query": "Oslo"}}])
+    assert verdict.is_right
 
 
 def test_calls_without_their_text_have_no_syntax(verdict_on):

@@ -363,6 +363,22 @@ def test_format_auto_takes_what_the_chat_template_writes_and_says_so(template, f
     assert score(made).metrics["syntax_validity"].value == (1.0 if format == "gemma4" else 0.0)
 
 
+@pytest.mark.parametrize(("told", "is_warned"), [("", True), ("show_map", False)])
+def test_a_chat_template_that_tells_no_tools_is_warned_of(told, is_warned, caplog):
+    class Deaf(PythonBackend):
+        class template:  # noqa: N801
+            source = ""
+
+            def __new__(cls, messages, tools):
+                return "prompt" + told
+
+    execute(
+        plan("x", "original_experiment", "chat", None, "greedy", None, limit=1),
+        Deaf(lambda prompts: [""] * len(prompts), "x", 16),
+    )
+    assert ("the model is told of none" in caplog.text) is is_warned
+
+
 def test_native_calls_of_a_function_are_matched_but_have_no_syntax():
     backend = PythonBackend(
         lambda p: [[Call("show_map", {"query": "Coit Tower"})]] * len(p), "x", 16

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import structs
 
 from fcbench.backends._clock import Clock
-from fcbench.backends._completions import chat_body, read_chat, sample_of
+from fcbench.backends._completions import Answer, chat_body, read_chat, sample_of
 from fcbench.backends._faults import PARSER_REFUSES
 from fcbench.backends._served import seed_of
 from fcbench.backends.gguf._probe import check_tail
@@ -16,9 +16,10 @@ from fcbench.errors import BackendError
 from fcbench.types import Sample
 
 if TYPE_CHECKING:
-    from fcbench.backends._completions import Answer
+    from collections.abc import Callable
+
     from fcbench.backends._http import Endpoint
-    from fcbench.types import Call, Decoding, Json, Request, Stop
+    from fcbench.types import Decoding, Json, Request, Stop
 
 STOPS: dict[str, Stop] = {"eos": "token", "word": "token", "limit": "limit"}
 
@@ -76,7 +77,9 @@ class Asking:
     def ask(self, request: Request, decoding: Decoding) -> Sample:
         """Return the answer to a request. BackendError where there is none."""
         with self._clock.share() as spent:
-            sample = (self._ask_native if request.native else self._ask_text)(request, decoding)
+            if request.native:
+                return self._ask_native(request, decoding, spent)
+            sample = self._ask_text(request, decoding)
             return structs.replace(sample, seconds=round(spent(), 4))
 
     def body(self, request: Request, decoding: Decoding) -> dict[str, Json]:
@@ -122,7 +125,9 @@ class Asking:
             self._pieces[token] = str(said["content"])
         return self._pieces[token]
 
-    def _ask_native(self, request: Request, decoding: Decoding) -> Sample:
+    def _ask_native(
+        self, request: Request, decoding: Decoding, spent: Callable[[], float]
+    ) -> Sample:
         body = {
             **chat_body(request, self._model),
             "max_tokens": decoding.max_new_tokens,
@@ -138,17 +143,19 @@ class Asking:
             if PARSER_REFUSES not in error.message:
                 raise
             # Whoever deploys the model so gets this error and no call.
-            return self._beside_text(request, decoding, [])
-        if answer.calls and not answer.ids:  # as where a text of `stop` ended it
-            return self._beside_text(request, decoding, answer.calls)
-        return sample_of(request, structs.replace(answer, text=self._native_text(answer, decoding)))
-
-    def _beside_text(self, request: Request, decoding: Decoding, calls: list[Call]) -> Sample:
-        """Return native calls and what was written, which is asked for again, as text.
-
-        It is the same: the same template was rendered, the prompt is still in its slot.
-        """
-        return structs.replace(self._ask_text(request, decoding), native_calls=calls)
+            answer, is_told = Answer("", calls=[]), False
+        else:  # of calls where a text of `stop` ended them, llama.cpp tells no tokens
+            is_told = bool(answer.ids) or not answer.calls
+        seconds = round(spent(), 4)
+        if is_told:
+            text = self._native_text(answer, decoding)
+            sample = sample_of(request, structs.replace(answer, text=text))
+        else:
+            # What was written is asked for again, as text, and is the same: the same template was
+            # rendered, the prompt is still in its slot. Who deploys the model does not ask twice,
+            # so that the seconds are those of the first answer.
+            sample = self._ask_text(request, decoding)
+        return structs.replace(sample, native_calls=answer.calls, seconds=seconds)
 
     def _native_text(self, answer: Answer, decoding: Decoding) -> str:
         """Return what was written, with a stop token of the format and without one of the model."""
