@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("fcbench")
 
 # How far the logits of the same tokens may be apart in two ways of computing them, as a share of
-# their length. In bfloat16 a right reading of SmolLM2 135M is 0.07 to 0.121 off, by the processor, a
-# scale wrong by a fifth 0.16; attention to the wrong tokens is 0.3 off and more.
+# their length. In bfloat16 a right reading of SmolLM2 135M is 0.07 to 0.121 off, by the processor,
+# a scale wrong by a fifth 0.16; attention to the wrong tokens is 0.3 off and more.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.14, torch.float16: 0.03}
 # Rotary embeddings that depend on how long the whole text is, which a row of many is not.
 LENGTH_DEPENDENT = ("dynamic", "longrope")
