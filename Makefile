@@ -2,6 +2,8 @@
 # make test    lint, types, tests; without a model, a few minutes
 # make test-model    the tests that need the packaged Gemma 3 270M, or SmolLM2 135M
 # make test-bfcl     our judgement of BFCL's entries beside bfcl-eval's own, which it fetches
+# make test-browser  the HTML report in a headless Chromium, which the system has to have
+# make screenshots   pictures of a report of stored runs, into results/
 # make bench   outputs judged a second, beside bfcl-eval and plain Lark, into results/benchmarks/;
 #              bench-generation and bench-constrained as well
 # make bench-generation    cases answered a second, beside others and the machine's floor
@@ -10,6 +12,7 @@
 # make bench-training      training beside the plain recipe, into results/benchmarks/
 # make bench-llama      llama.cpp beside transformers, answer by answer, and its server under load
 # make bench-replay     a million recorded outputs scored: lines a second, and memory
+# make bench-plugin     what the pytest plugin costs a test run that does not use it
 # make experiment    the fine-tunes of results/original_experiment/ and all that is asked of them, hours
 # make coverage    how often the intervals hold the truth, into results/benchmarks/
 # make fuzz    texts that break the parser, looked for during FUZZ_SECONDS
@@ -19,8 +22,8 @@ BIN := .venv/bin
 FUZZ_SECONDS ?= 600
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-model test-bfcl bench bench-generation bench-constrained \
-	bench-exactness bench-training bench-llama bench-replay experiment coverage fuzz lint types clean
+.PHONY: demo test test-model test-bfcl test-browser screenshots bench bench-generation bench-constrained \
+	bench-exactness bench-training bench-llama bench-replay bench-plugin experiment coverage fuzz lint types clean
 
 demo: .venv/installed-model
 	$(BIN)/python -m fcbench run --model gemma3-270m --prompt chat,raw,bare,raw+3 \
@@ -41,6 +44,12 @@ test-model: .venv/installed-test .venv/installed-model .venv/installed-smollm2
 test-bfcl: .venv/installed-test .venv/installed-bench
 	$(BIN)/python -m fcbench suites fetch bfcl
 	$(BIN)/python -m pytest --quiet -m bfcl
+
+test-browser: .venv/installed-test .venv/installed-browser
+	$(BIN)/python -m pytest --quiet -n 0 -m browser
+
+screenshots: .venv/installed-test .venv/installed-browser
+	$(BIN)/python -m tests.report.screenshots
 
 bench: .venv/installed-bench
 	$(BIN)/python -m tests.benchmarks.parse_and_match
@@ -66,6 +75,9 @@ bench-llama: .venv/installed-bench
 
 bench-replay: .venv/installed-test
 	$(BIN)/python -m tests.benchmarks.replay
+
+bench-plugin: .venv/installed-test
+	$(BIN)/python -m tests.benchmarks.plugin
 
 experiment: .venv/installed-bench .venv/installed-smollm2
 	$(BIN)/python -m tests.experiment

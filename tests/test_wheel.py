@@ -46,6 +46,8 @@ def test_the_wheel_holds_data_and_no_litter(wheel):
     assert "fcbench/_data/grammars/functiongemma.lark" in names
     assert "fcbench/_data/suites/mobile_actions/cases.jsonl" in names
     assert "fcbench/formats/functiongemma.jinja" in names
+    for name in ("page.jinja", "report.css", "browser.js"):
+        assert f"fcbench/report/html/{name}" in names
     assert not [name for name in names if "cache" in name or name.startswith("tests")]
 
 

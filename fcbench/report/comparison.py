@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fcbench.metrics import unit_of
 from fcbench.report.leaderboard import cell
 from fcbench.stats import smallest_significant
 from fcbench.text import shorten, visible
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 Pairs = dict[tuple[int, int], "Comparison"]
 
 SHOWN_TEXT = 400
-_FOOTNOTE = (
-    "difference: second - first, with its 95 % paired bootstrap interval over cases.\n"
+FOOTNOTE = (
+    "difference: second - first, with its 95 % interval over paired cases (bootstrap and Tango).\n"
     "p: exact McNemar test; of repeats, partial credit and amounts a sign-flip permutation test."
 )
 
@@ -38,7 +37,7 @@ def as_text(names: Sequence[str], found: Mapping[str, Pairs], n_flips: int) -> s
     ]
     for metric, pairs in found.items():
         parts += [_metric(metric, pairs, letters)]
-    parts += [_FOOTNOTE]
+    parts += [FOOTNOTE]
     for pair, comparison in next(iter(found.values())).items():
         a, b = (letters[i] for i in pair)
         parts += [_flips(a, b, comparison, n_flips)]
@@ -57,6 +56,15 @@ def letter(index: int) -> str:
 def _metric(metric: str, pairs: Pairs, letters: Sequence[str]) -> str:
     from tabulate import tabulate
 
+    head, body = table_of(pairs, letters)
+    title = metric.replace("_", " ")
+    table = tabulate(body, head, disable_numparse=True)
+    notes = [line for pair, c in pairs.items() for line in _notes(pair, c, letters)]
+    return "\n".join([title, "", table, *(["", *notes] if notes else [])]).rstrip()
+
+
+def table_of(pairs: Pairs, letters: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Return the table of one metric, its head and a row a pair."""
     several = len(pairs) > 1
     head = ["pair", "n", "first", "second", "difference", "p", *(["p, Holm"] if several else [])]
     body = []
@@ -64,17 +72,14 @@ def _metric(metric: str, pairs: Pairs, letters: Sequence[str]) -> str:
         row = [
             f"{letters[i]}, {letters[j]}",
             str(c.n),
-            cell(c.a) if unit_of(metric) is None else _amount(c.a.value),
-            cell(c.b) if unit_of(metric) is None else _amount(c.b.value),
+            cell(c.a) if c.unit is None else _amount(c.a.value),
+            cell(c.b) if c.unit is None else _amount(c.b.value),
             _difference(c),
             p_text(c.p_value),
             *([p_text(c.p_adjusted)] if several else []),
         ]
         body.append(row)
-    title = metric.replace("_", " ")
-    table = tabulate(body, head, disable_numparse=True)
-    notes = [line for pair, c in pairs.items() for line in _notes(pair, c, letters)]
-    return "\n".join([title, "", table, *(["", *notes] if notes else [])]).rstrip()
+    return head, body
 
 
 def _notes(pair: tuple[int, int], c: Comparison, letters: Sequence[str]) -> list[str]:
@@ -85,19 +90,30 @@ def _notes(pair: tuple[int, int], c: Comparison, letters: Sequence[str]) -> list
     if not c.n:
         return [f"{a}, {b}: no case has a value in both"]
     lines = []
-    if c.table is not None:
-        t = c.table
-        square = [
-            [f"{a} yes", t.both, t.only_a],
-            [f"{a} no", t.only_b, t.neither],
-        ]
-        lines += tabulate(square, ["", f"{b} yes", f"{b} no"]).splitlines()
-        lines += [_power(c)]
+    square = square_of(a, b, c)
+    if square is not None:
+        head, body = square
+        lines += tabulate(body, head).splitlines()
+    return [*lines, *remarks(c), ""]
+
+
+def square_of(a: str, b: str, c: Comparison) -> tuple[list[str], list[list[str]]] | None:
+    """Return the 2x2 table of a pair, its head and two rows; None where there is none."""
+    t = c.table
+    if t is None:
+        return None
+    body = [[f"{a} yes", f"{t.both}", f"{t.only_a}"], [f"{a} no", f"{t.only_b}", f"{t.neither}"]]
+    return ["", f"{b} yes", f"{b} no"], body
+
+
+def remarks(c: Comparison) -> list[str]:
+    """Return what n could have shown, and what was left out."""
+    lines = [] if c.table is None else [_power(c)]
     if c.n_left_out:
         failed = f" ({c.n_errors} because of errors)" if c.n_errors else ""
         cases = "1 case is" if c.n_left_out == 1 else f"{c.n_left_out} cases are"
         lines += [f"{cases} not in this comparison{failed}"]
-    return [*lines, ""]
+    return lines
 
 
 def _power(c: Comparison) -> str:
@@ -127,7 +143,7 @@ def _difference(c: Comparison) -> str:
         return "—"
     if d.low is None or d.high is None:
         return f"{d.value:+.3g}"
-    if unit_of(c.metric) is not None:
+    if c.unit is not None:
         return f"{d.value:+.3g} [{d.low:+.3g}, {d.high:+.3g}]"
     low, high = (f"{100 * bound:+.1f}" for bound in (d.low, d.high))
     return f"{100 * d.value:+.1f} points [{low}, {high}]"
@@ -162,9 +178,13 @@ def _flips(a: str, b: str, comparison: Comparison, n_flips: int) -> str:
 
 
 def _side(called: str, side: Side) -> list[str]:
-    value = {0.0: "no", 1.0: "yes"}.get(side.value, f"{side.value:.3g}")
     why = "right" if side.reason is None else visible(side.reason)
     return [
-        f"    {called} {value}: {why}",
+        f"    {called} {value_text(side)}: {why}",
         f"      {visible(shorten(side.text, SHOWN_TEXT))}",
     ]
+
+
+def value_text(side: Side) -> str:
+    """Return what a metric says of one run's answer."""
+    return {0.0: "no", 1.0: "yes"}.get(side.value, f"{side.value:.3g}")

@@ -17,6 +17,7 @@ import msgspec
 from fcbench.errors import FcbenchError, RunError
 from fcbench.metrics import HEADLINE, unit_of
 from fcbench.runs import read_run, score
+from fcbench.stats import Estimate
 from fcbench.suite import MAX_NEW_TOKENS
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fcbench.runs import Scores
-    from fcbench.stats import Estimate
     from fcbench.types import Json, Matching
 
 DEFAULT_FORMAT = "functiongemma"
@@ -55,6 +55,8 @@ def row_of(run: str, scores: Scores, seconds: Sequence[float]) -> Row:
     manifest = scores.manifest
     suite, prompt, model = manifest["suite"], manifest["prompt"], manifest["model"]
     chosen = [*suite["tags"], *([f"first {suite['limit']}"] if suite["limit"] else [])]
+    if suite.get("sample"):  # runs that began before there were samples do not say it
+        chosen.append(f"{suite['sample']} drawn by seed {manifest['seed']}")
     shown_prompt = f"{prompt['file'] or prompt['mode']}"
     if prompt["few_shot"]:
         shown_prompt += f" + {prompt['few_shot']}-shot"

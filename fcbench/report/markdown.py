@@ -1,13 +1,10 @@
-"""Tables in Markdown files that people keep by hand."""
+"""Markdown files: tables in those that people keep by hand, and whole pages."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from fcbench.errors import RunError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def insert(file: Path, name: str, text: str) -> None:
@@ -22,3 +19,12 @@ def insert(file: Path, name: str, text: str) -> None:
     if not begin or not end:
         raise RunError(f"{file}: holds no {first.strip()} … {last}")
     file.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+
+
+def write(file: str | Path, page: str) -> None:
+    """Write a page. RunError if it cannot be."""
+    path = Path(file).expanduser()
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror}") from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from fcbench.metrics import HEADLINE
-from fcbench.train._svg import Panel, Series, drawing
+from fcbench.report.curves import Panel, Series, drawing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
