@@ -59,9 +59,49 @@ def paired_bootstrap(
     return min(low, score_low), max(high, score_high)
 
 
+def non_inferiority(
+    differences: Sequence[float], margin: float, resamples: int = 10_000, seed: int = 0
+) -> float:
+    """Return the one-sided p-value of the hypothesis that the mean is -margin or less.
+
+    Where it is at most alpha, the mean is shown to be above -margin, and so is the lower bound of
+    paired_bootstrap at confidence 1 - 2 alpha. Like that interval it is the more careful of two:
+    Tango's score test, and the share of resampled means that are as low. Where no case differs it
+    is the chance that none of so many would if a share of `margin` did. ValueError without
+    differences, and for a margin that is not above 0.
+
+    Sources: as of paired_bootstrap. In Tango's own example one of 44 cases differs, Z = 1.709.
+
+    >>> round(non_inferiority([0] * 43 + [-1], 0.1), 3)
+    0.044
+    >>> round(non_inferiority([0] * 59, 0.05), 4)  # 0.95^59
+    0.0485
+    """
+    if not differences:
+        raise ValueError("no differences")
+    if not 0 < margin < math.inf:  # NaN is not either
+        raise ValueError(f"a margin is above 0, got {margin}")
+    if not any(differences):
+        return max(0.0, 1 - margin) ** len(differences)
+    n, unit, gains, losses = _counted(differences)
+    score = _score(gains, losses, n, max(-1.0, -margin / unit))
+    means = _resampled(differences, resamples, seed)
+    as_low = (sum(mean <= -margin for mean in means) + 1) / (resamples + 1)
+    return max(1 - NormalDist().cdf(score), as_low)
+
+
 def _percentiles(
     differences: Sequence[float], confidence: float, resamples: int, seed: int
 ) -> tuple[float, float]:
+    import numpy as np
+
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(_resampled(differences, resamples, seed), [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _resampled(differences: Sequence[float], resamples: int, seed: int) -> list[float]:
+    """Return the means of so many draws of the cases."""
     import numpy as np
 
     rng = np.random.default_rng(seed)
@@ -71,9 +111,8 @@ def _percentiles(
         values[rng.integers(n, size=(min(rows, resamples - done), n))].mean(axis=1)
         for done in range(0, resamples, rows)
     ]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
-    return float(low), float(high)
+    drawn: list[float] = np.concatenate(means).tolist()
+    return drawn
 
 
 def score_interval(differences: Sequence[float], confidence: float) -> tuple[float, float]:
@@ -82,12 +121,7 @@ def score_interval(differences: Sequence[float], confidence: float) -> tuple[flo
     The unit is the sum of squares over the sum of sizes, so that gains and losses counted in it
     have the mean and the mean square of the differences themselves.
     """
-    n, largest = len(differences), max(map(abs, differences))
-    # Of the largest, so that no square overflows or vanishes.
-    sizes = [abs(d) / largest for d in differences]
-    unit = largest * math.fsum(size * size for size in sizes) / math.fsum(sizes)
-    gains = math.fsum(d for d in differences if d > 0) / unit
-    losses = math.fsum(-d for d in differences if d < 0) / unit
+    n, unit, gains, losses = _counted(differences)
     z, seen = NormalDist().inv_cdf(0.5 + confidence / 2), (gains - losses) / n
 
     def is_low(delta: float) -> bool:
@@ -97,6 +131,17 @@ def score_interval(differences: Sequence[float], confidence: float) -> tuple[flo
         return _score(gains, losses, n, delta) >= -z
 
     return unit * _last(is_low, -1, seen), unit * _last(is_not_high, seen, 1)
+
+
+def _counted(differences: Sequence[float]) -> tuple[int, float, float, float]:
+    """Return how many differences there are, their unit, and gains and losses counted in it."""
+    largest = max(map(abs, differences))
+    # Of the largest, so that no square overflows or vanishes.
+    sizes = [abs(d) / largest for d in differences]
+    unit = largest * math.fsum(size * size for size in sizes) / math.fsum(sizes)
+    gains = math.fsum(d for d in differences if d > 0) / unit
+    losses = math.fsum(-d for d in differences if d < 0) / unit
+    return len(differences), unit, gains, losses
 
 
 def _score(gains: float, losses: float, n: int, delta: float) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fcbench.formats import grammar_sha256
-from fcbench.runs._generate import versions
+from fcbench.runs import versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

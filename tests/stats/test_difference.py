@@ -13,6 +13,7 @@ from fcbench.stats import (
     clopper_pearson,
     detectable_difference,
     mcnemar,
+    non_inferiority,
     paired_bootstrap,
     smallest_significant,
 )
@@ -87,6 +88,46 @@ def test_no_cases_have_no_interval():
 def test_models_that_never_differ_are_not_proven_equal():
     low, high = paired_bootstrap([0.0] * 200)
     assert -low == high == clopper_pearson(0, 200).high
+
+
+@given(
+    st.lists(st.sampled_from([-1, -0.5, 0, 0, 0, 0, 0.5, 1]), min_size=1, max_size=60),
+    st.floats(0.01, 0.9),
+    st.sampled_from([0.05, 0.01]),
+)
+@settings(max_examples=60)
+def test_a_difference_is_shown_not_to_be_worse_where_its_lower_bound_says_so(
+    differences, margin, alpha
+):
+    p = non_inferiority(differences, margin)
+    low, _ = paired_bootstrap(differences, confidence=1 - 2 * alpha)
+    # Resampled means come in steps: at a step itself the two count it on either side.
+    if abs(p - alpha) > 0.01 and abs(low + margin) > 0.02:
+        assert (p <= alpha) == (low > -margin)
+    assert non_inferiority(differences, margin / 2) >= p
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+@pytest.mark.parametrize("n", [20, 60])
+def test_a_model_that_is_worse_by_the_margin_seldom_passes_as_not_worse(n, share):
+    margin = 0.1
+    gain, loss = (share - margin) / 2, (share + margin) / 2
+    draws = np.random.default_rng(1).multinomial(n, [gain, loss, 1 - gain - loss], size=400)
+    passed = [
+        non_inferiority(outcomes(g, c, t), margin, resamples=500) <= 0.05
+        for g, c, t in draws.tolist()
+    ]
+    assert np.mean(passed) < 0.08
+
+
+def test_a_margin_is_above_0_and_no_case_shows_nothing():
+    for margin in (0, -1, math.nan, math.inf):
+        with pytest.raises(ValueError, match="margin"):
+            non_inferiority([0, 1], margin)
+    with pytest.raises(ValueError, match="no differences"):
+        non_inferiority([], 0.1)
+    assert non_inferiority([0, 0], 2.0) == 0
+    assert non_inferiority([-3.0] * 9 + [-2.5] * 9, 4.0) < 0.001  # seconds, say
 
 
 def test_a_single_flip_does_not_exclude_one_the_other_way():

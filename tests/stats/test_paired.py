@@ -20,6 +20,40 @@ def test_mcnemar_is_the_exact_binomial_test(b, c):
     assert mcnemar(b, c) == mcnemar(c, b)
 
 
+@given(st.integers(0, 400), st.integers(0, 400), st.sampled_from(["greater", "less"]))
+def test_a_one_sided_mcnemar_is_the_one_sided_binomial_test(b, c, alternative):
+    expected = scipy.stats.binomtest(b, b + c, alternative=alternative).pvalue if b + c else 1.0
+    assert math.isclose(mcnemar(b, c, alternative), expected, rel_tol=1e-9)
+
+
+def mean_of(sample, axis):
+    return sample.mean(axis=axis)
+
+
+@given(
+    st.lists(st.integers(-5, 5), min_size=2, max_size=9),
+    st.sampled_from(["greater", "less", "two-sided"]),
+)
+def test_few_differences_have_the_p_value_of_scipys_permutation_test(differences, alternative):
+    # All sign flips of at most 2^9 are fewer than what scipy would draw: it takes each once.
+    exact = scipy.stats.permutation_test(
+        (differences,), mean_of, permutation_type="samples", vectorized=True,
+        n_resamples=10_000, alternative=alternative,
+    ).pvalue  # fmt: skip
+    # Of two-sided ones scipy doubles the smaller side; of symmetric sums that is the same.
+    assert math.isclose(sign_flip(differences, alternative=alternative), exact, rel_tol=1e-9)
+
+
+@pytest.mark.parametrize("alternative", ["greater", "less"])
+def test_many_differences_are_sampled_on_the_side_that_is_asked_for(alternative):
+    differences = [1.0] * 12 + [-1.0] * 5 + [0.5] * 3 + [-0.5] * 2
+    exact = scipy.stats.permutation_test(
+        (differences,), mean_of, permutation_type="samples", vectorized=True,
+        n_resamples=20_000, alternative=alternative, rng=7,
+    ).pvalue  # fmt: skip
+    assert sign_flip(differences, alternative=alternative) == pytest.approx(exact, abs=0.015)
+
+
 def test_mcnemar_of_thousands_of_flips_neither_overflows_nor_is_negative():
     assert 0 <= mcnemar(0, 5000) < 1e-300
     assert mcnemar(5000, 5000) == 1
