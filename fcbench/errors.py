@@ -115,14 +115,25 @@ class RateLimited(BackendError):
         super().__init__(message, kind="rate_limited", retry_after=retry_after)
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return a hint that names the nearest of the known names, or lists them all.
+MOST_LISTED = 12
 
-    >>> nearest("funtiongemma", ["functiongemma", "hermes"])
+
+def nearest(name: str, known: Iterable[str], n: int = 1) -> str | None:
+    """Return a hint that names the `n` nearest of the known names, or lists them if they are few.
+
+    Capitals make no difference. None where nothing is known.
+
+    >>> nearest("Funtiongemma", ["functiongemma", "hermes"])
     'did you mean functiongemma?'
+    >>> nearest("x", ["functiongemma", "hermes"])
+    'known: functiongemma, hermes'
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
+    by_small = {name.casefold(): name for name in names}
+    close = [by_small[found] for found in difflib.get_close_matches(name.casefold(), by_small, n=n)]
     if close:
-        return f"did you mean {close[0]}?"
-    return f"known: {', '.join(names)}" if names else None
+        others = ", ".join(close[:-1])
+        return f"did you mean {others} or {close[-1]}?" if others else f"did you mean {close[0]}?"
+    listed = names[:MOST_LISTED]
+    more = f", … ({len(names)} in all)" if len(names) > len(listed) else ""
+    return f"known: {', '.join(listed)}{more}" if names else None

@@ -1,12 +1,18 @@
 """Prompts -> samples. One file a backend; its name is the prefix of model names.
 
 A backend's module has `open_model(name, options) -> Backend`, see fcbench.types.Backend, and
-`check_model(name, options)`, which raises what can be known to be wrong without loading.
+`check_model(name, options)`, which raises what can be known to be wrong without loading. It may
+have `outline(name, options) -> Outline`, which tells of a model without loading it. Another
+package adds a backend with an entry point that names such a module; then its prefix is known.
+
+    [project.entry-points."fcbench.backends"]
+    mine = "my_package.backend"
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -14,14 +20,23 @@ import msgspec
 
 from fcbench import registry
 from fcbench.backends._native import not_json
-from fcbench.errors import UsageError
+from fcbench.errors import UsageError, nearest
+from fcbench.types import ChatTemplate, DecodeMode, Request
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from fcbench.types import Backend, DecodeMode
+    from fcbench.types import Backend
 
-__all__ = ["ModelOptions", "check_model", "not_json", "open_model", "refuse_equal_repeats"]
+__all__ = [
+    "ModelOptions",
+    "Outline",
+    "check_model",
+    "not_json",
+    "open_model",
+    "outline_model",
+    "refuse_equal_repeats",
+]
 
 DEFAULT = "transformers"
 
@@ -54,6 +69,19 @@ class ModelOptions(msgspec.Struct, frozen=True):
     retries: int = 4
 
 
+class Outline(msgspec.Struct, frozen=True):
+    """What is known of a model without its weights: enough to write its prompts.
+
+    `template` and `bos` are as a Backend has them. `count` returns how many tokens the prompt of a
+    request is, None where nobody can tell; `counted_by` says by what, or why not.
+    """
+
+    template: ChatTemplate | None = None
+    bos: str = "<bos>"
+    count: Callable[[Request], int] | None = None
+    counted_by: str = "models of this kind do not say"
+
+
 def refuse_equal_repeats(options: ModelOptions) -> None:
     """Raise UsageError for repeats that would all be the same answer."""
     if options.repeats > 1 and not options.temperature:
@@ -81,7 +109,38 @@ def check_model(name: str, options: ModelOptions) -> None:
     module.check_model(target, options)
 
 
+def outline_model(name: str, options: ModelOptions) -> Outline:
+    """Return what can be known of a model without its weights. Raises what check_model does.
+
+    A backend's module may have `outline(name, options)`; a server is asked what it is.
+    """
+    module, target = _module_and_target(name)
+    module.check_model(target, options)
+    outline = getattr(module, "outline", None)
+    return Outline() if outline is None else cast("Outline", outline(target, options))
+
+
 def _module_and_target(name: str) -> tuple[ModuleType, str]:
-    prefix = re.match(r"([a-z]+):", name)
-    backend = prefix.group(1) if prefix is not None and not Path(name).exists() else DEFAULT
+    # One letter and a colon are a drive, where there are any.
+    prefix = re.match(r"([A-Za-z][\w-]+):", name)
+    if Path(name).exists() or prefix is None:
+        _refuse_file(name)
+        return registry.load("backends", DEFAULT), name
+    backend = prefix.group(1)
+    if backend in ("http", "https"):
+        raise UsageError(f"{name}: a server's address alone", hint=f"openai:{name}#MODEL")
+    known = registry.names("backends")
+    if backend not in known:
+        raise UsageError(
+            f"{name}: no kind of model is called {backend}:",
+            hint=nearest(backend, known) or f"one of {', '.join(known)}",
+        )
     return registry.load("backends", backend), name.removeprefix(f"{backend}:")
+
+
+def _refuse_file(name: str) -> None:
+    """Raise UsageError for a file that is named without what reads it."""
+    for ending, backend in ((".gguf", "gguf"), (".jsonl", "replay"), (".py", "python")):
+        if name.endswith(ending) and not Path(name).is_dir():
+            target = f"{Path(name).stem}:FUNCTION" if backend == "python" else name
+            raise UsageError(f"{name}: no model folder", hint=f"--model {backend}:{target}")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from fcbench.backends._native import calls_of
 from fcbench.errors import BackendError
 from fcbench.text import shorten, visible
-from fcbench.types import Call, Json, Record, Sample
+from fcbench.types import Call, Json, Record, Sample, Stop
 
 if TYPE_CHECKING:
-    from fcbench.types import Request, Stop
+    from fcbench.types import Request
 
 STOPS: dict[str, Stop] = {
     "stop": "token",

@@ -46,6 +46,10 @@ class LlamaServer(Asking):
             "template_sha256": hashlib.sha256(source.encode()).hexdigest() if source else None,
         }
 
+    def count(self, request: Request) -> int:
+        """Return the tokens of a prompt, as they are sent."""
+        return len(self.tokens(request))
+
     def _check_name(self) -> None:
         """Raise BackendError for another name: llama.cpp answers to any with the one it has."""
         said = self.endpoint.get("/v1/models")

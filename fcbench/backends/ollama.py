@@ -30,6 +30,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING
 
+from fcbench.backends import Outline
 from fcbench.backends._http import Endpoint, key_for
 from fcbench.backends._native import calls_of
 from fcbench.backends._ollama_show import Shown, digest_of, read_shown
@@ -91,6 +92,11 @@ def host_of(variable: str) -> str:
     host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     host = f"[{host}]" if ":" in host else host
     return f"{scheme if found else 'http'}://{host}:{port}{slash}{path}"
+
+
+def outline(name: str, options: ModelOptions) -> Outline:
+    """Return what the server shows of the model."""
+    return Outline(bos=OllamaBackend(name, options).bos, counted_by="Ollama does not say")
 
 
 class OllamaBackend:

@@ -19,12 +19,14 @@ waiting for the server and asking again included.
 
 from __future__ import annotations
 
+import json
 import logging
 from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import structs
 
+from fcbench.backends import Outline
 from fcbench.backends._clock import Clock
 from fcbench.backends._completions import chat_body, read_chat, read_text, sample_of
 from fcbench.backends._http import OPENAI_HOST, Endpoint, checked_url, key_for
@@ -68,6 +70,15 @@ def check_model(name: str, options: ModelOptions) -> None:
     check_served(f"openai:{name}", options)
 
 
+def outline(name: str, options: ModelOptions) -> Outline:
+    """Return what the server says of itself and of its model."""
+    server = OpenAIBackend(name, options).server
+    if server is None:
+        return Outline(bos="", counted_by="the server cannot be reached")
+    told_by = "the server's own tokenizer"
+    return Outline(server.template, server.bos, server.count, told_by)
+
+
 class Server(Protocol):
     """One kind of server: what is known of it, and how it is asked."""
 
@@ -80,6 +91,9 @@ class Server(Protocol):
 
     def ask(self, request: Request, decoding: Decoding) -> Sample:
         """Return the answer to a request. BackendError where there is none."""
+
+    def count(self, request: Request) -> int:
+        """Return the tokens of a prompt. BackendError where the server does not say."""
 
 
 class OpenAIBackend:
@@ -132,6 +146,11 @@ class OpenAIBackend:
                 f"{self._url}: it was not there when the run began, and is no server that is "
                 "asked as others are: begin a new run"
             )
+
+    @property
+    def server(self) -> Server | None:
+        """What answers there, None where nothing did."""
+        return self._server
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -187,6 +206,11 @@ class PlainServer:
                 answer = structs.replace(answer, text="")
             sample = sample_of(request, answer)
             return structs.replace(sample, seconds=round(spent(), 4))
+
+    def count(self, request: Request) -> int:
+        """Raise BackendError: OpenAI's API tells it of what was answered, and not before."""
+        del request
+        raise BackendError("the server does not count before it answers")
 
     def _complete(self, body: dict[str, Json]) -> Answer:
         try:
@@ -255,6 +279,20 @@ class VllmServer(PlainServer):
             strings.append(told)
         added, plain = strings
         return str(added[0]) if added[-len(plain) :] == plain and len(added) > len(plain) else ""
+
+    def count(self, request: Request) -> int:
+        """Return the tokens of a prompt, as the server would read it."""
+        body: dict[str, Json] = {
+            "model": self._model,
+            "prompt": request.prompt,
+            "add_special_tokens": self._adds_bos,
+        }
+        if request.native:
+            body = {"model": self._model, **json.loads(request.prompt)}
+        said: Json = self._endpoint.post("/tokenize", body)
+        if not isinstance(said, dict) or not isinstance(said.get("count"), int):
+            raise BackendError("/tokenize tells no count", kind="server_error")
+        return int(said["count"])
 
     def _text_body(self, request: Request, decoding: Decoding) -> dict[str, Json]:
         return {

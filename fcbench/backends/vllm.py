@@ -33,7 +33,7 @@ from fcbench.types import Decoding, Sample
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from fcbench.backends import ModelOptions
+    from fcbench.backends import ModelOptions, Outline
     from fcbench.types import Backend, ChatTemplate, Json, Request, Stop
 
 CHUNK = 256
@@ -88,6 +88,13 @@ def check_model(name: str, options: ModelOptions) -> None:
     from fcbench.backends.transformers import check_model as check_transformers
 
     check_transformers(name, options)
+
+
+def outline(name: str, options: ModelOptions) -> Outline:
+    """Return what the model's tokenizer says, or its server."""
+    kind = "openai" if _is_served(name) else "transformers"
+    found: Outline = registry.load("backends", kind).outline(name, options)
+    return found
 
 
 def engine_arguments(name: str, options: ModelOptions) -> dict[str, Any]:

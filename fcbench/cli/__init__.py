@@ -2,21 +2,24 @@
 
 A command's module has `add(parser)`, which describes its options, and `run(args) -> int`, which
 returns the exit code: 0 success, 1 a threshold is missed, 3 some samples are errors. Every
-FcbenchError becomes a line on stderr and exit code 2.
+FcbenchError becomes a line on stderr and exit code 2. Its help ends with the module's EXAMPLES,
+pairs of what is typed after `python -m fcbench` and what that does, and with the exit codes, of
+which EXITS says in the command's own words what they mean.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from fcbench.cli._parser import Parser, Version, add_help, options_of, unknown_option
 from fcbench.errors import FcbenchError, nearest
 from fcbench.text import visible
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable
 
 COMMANDS = {
@@ -25,57 +28,75 @@ COMMANDS = {
     "compare": "say how runs over the same cases differ, and whether by more than chance",
     "drift": "run the same weights in several ways, and say where they differ",
     "leaderboard": "rebuild the leaderboard from stored runs",
+    "report": "write one HTML file about runs: tables, charts, and every case",
     "parse": "say whether texts are valid calls, and if not, why",
     "lint": "prove that a suite can be satisfied, and find its defects",
     "train": "fine-tune a model on function calls, and measure its calls meanwhile",
     "doctor": "say why a model emits no calls, check by check",
     "suites": "list the suites that come with fcbench, or fetch another",
+    "inspect": "show one case: its prompts, tools and right answers, and what a run answered",
     "merge": "merge a LoRA adapter into its base, and prove that nothing was lost",
     "export": "write a model for llama.cpp and Ollama, and check what was written",
+    "completion": "write a script that lets a shell complete commands, options and names",
 }
 
 OK, MISSED, USAGE, ERRORS, INTERRUPTED = 0, 1, 2, 3, 130
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse in one line: what is wrong, and the nearest that would be right."""
-
-    def error(self, message: str) -> NoReturn:
-        sys.stderr.write(f"{self.prog}: {message}\nhint: {self.prog} --help\n")
-        raise SystemExit(USAGE)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
-    parser = _Parser(
-        prog="python -m fcbench",
-        description="Does this model emit function calls that work, and if not, exactly why?",
-        epilog="Try: python -m fcbench run --model gemma3-270m --suite original_experiment",
-    )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    subparsers = {
-        name: commands.add_parser(name, help=purpose, description=purpose)
-        for name, purpose in COMMANDS.items()
-    }
-    chosen = arguments[0] if arguments and arguments[0] in COMMANDS else None
-    if chosen is None:
-        if arguments and not arguments[0].startswith("-"):
-            return _unknown("command", arguments[0], COMMANDS)
-        parser.parse_args(arguments)
-        parser.print_help()
+    if not arguments:
+        from fcbench.cli._next import what_next
+
+        sys.stdout.write(what_next())
+        return OK
+    if arguments[0] == "help":  # as git and others have it
+        arguments = [*arguments[1:2], "--help"]
+    chosen = arguments[0]
+    if chosen not in COMMANDS:
+        if not chosen.startswith("-"):
+            return _unknown("command", chosen, COMMANDS)
+        if (wrong := unknown_option(arguments, ["-h", "--help", "--version"])) is not None:
+            return _unknown("option", wrong, ["--help", "--version"])
+        whole_parser([]).parse_args(arguments)
         return OK
     # Only the command that runs is imported.
-    importlib.import_module(f"fcbench.cli.{chosen}").add(subparsers[chosen])
-    args, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        known = [s for a in subparsers[chosen]._actions for s in a.option_strings]  # noqa: SLF001  argparse has no other way
-        return _unknown("option", unknown[0].split("=")[0], known)
-    return _guarded(chosen, args)
+    parser = whole_parser([chosen])
+    if (wrong := unknown_option(arguments[1:], options_of(parser, chosen))) is not None:
+        return _unknown("option", wrong, options_of(parser, chosen), chosen)
+    return _guarded(chosen, parser.parse_args(arguments))
 
 
-def _unknown(kind: str, name: str, known: Iterable[str]) -> int:
-    sys.stderr.write(f"python -m fcbench: no such {kind}: {name}\nhint: {nearest(name, known)}\n")
+def whole_parser(described: Iterable[str] = COMMANDS, prog: str = "python -m fcbench") -> Parser:
+    """Return the parser of the command line, with the options of the commands that are named."""
+    parser = Parser(
+        prog=prog,
+        description="Does this model emit function calls that work, and if not, exactly why?",
+        epilog=f"{prog} COMMAND --help says more of each, with examples. {prog} alone says what "
+        "to do next.",
+    )
+    parser.add_argument("--version", action=Version, nargs=0, help="print the version and end")
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", parser_class=Parser, required=True
+    )
+    chosen = set(described)
+    for name, purpose in COMMANDS.items():
+        command = commands.add_parser(name, help=purpose, description=_sentence(purpose))
+        if name in chosen:
+            module = importlib.import_module(f"fcbench.cli.{name}")
+            module.add(command)
+            add_help(command, getattr(module, "EXAMPLES", ()), getattr(module, "EXITS", {}))
+    return parser
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def _unknown(kind: str, name: str, known: Iterable[str], command: str = "") -> int:
+    prog = f"python -m fcbench {command}".rstrip()
+    sys.stderr.write(f"{prog}: no such {kind}: {visible(name)}\nhint: {nearest(name, known)}\n")
     return USAGE
 
 

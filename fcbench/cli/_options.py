@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from fcbench.cli._parser import HINT
+
 
 def threshold(text: str) -> tuple[str, float]:
     """Return METRIC=X as a pair; X is a share between 0 and 1."""
@@ -17,7 +19,7 @@ def threshold(text: str) -> tuple[str, float]:
     try:
         check_gate(name)
     except UsageError as error:
-        hint = f" ({error.hint})" if error.hint else ""
+        hint = f"{HINT}{error.hint}" if error.hint else ""  # Parser.error tells the two apart
         raise argparse.ArgumentTypeError(f"{error.message}{hint}") from error
     try:
         share = float(value)

@@ -14,6 +14,23 @@ if TYPE_CHECKING:
     from fcbench.report.comparison import Pairs
     from fcbench.runs import Scores
 
+EXAMPLES = (
+    ("compare results/A results/B", "is B better than A, or is it chance?"),
+    (
+        "compare results/A results/B results/C --metric name_match --flips 3",
+        "all pairs of three runs by one metric, with Holm's correction",
+    ),
+    (
+        "compare results/A results/B -o comparison.md --flips 100",
+        "the same as a page of Markdown, with each flipped case: asked, expected, written",
+    ),
+    (
+        "compare before.jsonl after.jsonl --suite mobile_actions --json",
+        "outputs that were made elsewhere, and everything as JSON",
+    ),
+)
+EXITS = {3: "some samples are errors, and were left out"}
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
@@ -38,6 +55,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     add_matching(parser)
     parser.add_argument("--json", action="store_true", help="print everything as JSON, all flips")
+    parser.add_argument(
+        "-o", "--out", metavar="FILE.md", help="write the comparison as Markdown as well"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,6 +80,11 @@ def run(args: argparse.Namespace) -> int:
     if not args.metric:  # what the suite never asks for is not shown unasked
         asked = {name: pairs for name, pairs in found.items() if any(c.n for c in pairs.values())}
         found = asked or found
+    if args.out is not None:
+        from fcbench.report.comparison_markdown import as_markdown
+        from fcbench.report.markdown import write
+
+        write(args.out, as_markdown(args.runs, scored, found, args.flips))
     if args.json:
         sys.stdout.write(_as_json(args.runs, scored, found))
     else:

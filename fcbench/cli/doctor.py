@@ -18,13 +18,19 @@ if TYPE_CHECKING:
 WIDTH = 100
 LABEL, INDENT, DRAWN = 9, 20, 6
 
+EXAMPLES = (
+    ("doctor gemma3-270m", "eleven checks, and the likeliest causes with what to do"),
+    (
+        "doctor ./base --adapter ./my-lora --train-data train.jsonl --format-style raw",
+        "a fine-tune beside the data, and the prompt, that it was trained on",
+    ),
+)
+EXITS = {1: "there is a fault", 3: "there is none, but checks could not be made"}
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
     parser.description = "Say why a model emits no calls, check by check, and what to do about it."
-    parser.epilog = (
-        "Exit code 1 when there is a fault, 3 when there is none but checks could not be made."
-    )
     parser.add_argument("model", help="a hub name, a folder, or gemma3-270m")
     parser.add_argument("--adapter", metavar="DIR", help="a LoRA adapter on top")
     parser.add_argument(

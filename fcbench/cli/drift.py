@@ -14,10 +14,22 @@ if TYPE_CHECKING:
 
     from fcbench.drift import Drift
 
+EXAMPLES = (
+    (
+        "drift --model ./base --adapter ./my-lora --merged ./merged --limit 40",
+        "do the merged weights answer as base and adapter do, under each prompt and dtype?",
+    ),
+    (
+        "drift --model ./my-model --also gguf:my-model.gguf --prompt chat --dtype float32",
+        "what was lost on the way to llama.cpp",
+    ),
+    ("drift --runs results/drift", "compare what is stored, and run nothing"),
+)
+EXITS = {3: "a way could not be run, or some samples are errors"}
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
-    parser.epilog = "Exit code 3 when a way could not be run, or samples are errors."
     parser.description = (
         "Run the same weights every way that is named (prompts x dtypes x base, adapter and merged "
         "by transformers, and other backends by --also MODEL), and say where they differ: metrics, "

@@ -1,4 +1,4 @@
-"""python -m fcbench export gguf."""
+"""python -m fcbench export gguf, and export model-card."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcbench.cli import ERRORS, MISSED, OK
+from fcbench.cli import ERRORS, MISSED, OK, _export_card
 from fcbench.text import visible
 
 if TYPE_CHECKING:
@@ -16,11 +16,30 @@ if TYPE_CHECKING:
 
     from fcbench.train.export import ExportReport
 
+EXAMPLES = (
+    (
+        "export gguf merged --out model.gguf --check",
+        "a GGUF and an Ollama Modelfile, with three answers of llama.cpp beside transformers'",
+    ),
+    (
+        "export gguf ./base --adapter ./my-lora --type q8_0 --out small.gguf",
+        "merge first, and store weights in eight bits",
+    ),
+    (
+        "export model-card results/RUN --license gemma --language en --out README.md",
+        "a card for Hugging Face's hub, with the metrics of a run and their intervals",
+    ),
+)
+EXITS = {
+    1: "--check finds that llama.cpp makes other tokens of a prompt",
+    3: "--check could not ask llama.cpp, or some samples of a card's runs are errors",
+}
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
     what = "write one GGUF for llama.cpp, and a Modelfile for Ollama, and check what was written"
-    actions = parser.add_subparsers(dest="action", metavar="gguf", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="gguf|model-card", required=True)
     epilog = (
         "Exit code 1 when --check finds that llama.cpp makes other tokens of a prompt, 3 when it "
         "could not ask."
@@ -46,9 +65,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     places.add_argument("--no-modelfile", action="store_true", help="write the GGUF alone")
     gguf.add_argument("--json", action="store_true", help="print the report as JSON")
+    _export_card.add(actions)
 
 
 def run(args: argparse.Namespace) -> int:
+    """Export what was chosen."""
+    return _export_card.run(args) if args.action == "model-card" else _gguf(args)
+
+
+def _gguf(args: argparse.Namespace) -> int:
     """Export, and print what was found in the file."""
     from fcbench.train.export import check_modelfile, export_gguf, modelfile_of, write_modelfile
 

@@ -11,6 +11,15 @@ from fcbench.cli import ERRORS, OK
 if TYPE_CHECKING:
     import argparse
 
+EXAMPLES = (
+    ("leaderboard", "score every run of results/ again, and write its leaderboard.md, .csv, .json"),
+    (
+        "leaderboard --results runs --insert README.md",
+        "the same of another folder, with the tables put into a Markdown file",
+    ),
+)
+EXITS = {3: "some samples are errors"}
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""

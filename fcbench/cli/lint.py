@@ -16,11 +16,19 @@ if TYPE_CHECKING:
     from fcbench.suite import Suite
     from fcbench.types import Case
 
+EXAMPLES = (
+    (
+        "lint mine.jsonl",
+        "can each answer be written, parsed and judged right? which cases are odd?",
+    ),
+    ("lint mine.jsonl --train train.jsonl", "and do any of its cases stand in the training file?"),
+)
+EXITS = {1: "a case has an error; warnings are cases to look at"}
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
     parser.description = "Prove that every case of a suite can be satisfied, and find its defects."
-    parser.epilog = "Exit code 1 when there is an error; warnings are cases to look at."
     parser.add_argument(
         "suite", nargs="+", help="a shipped suite, a folder, JSON lines, or bfcl:CATEGORY"
     )

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 
     from fcbench.train.merge import MergeReport
 
+EXAMPLES = (
+    (
+        "merge gemma3-270m --adapter ./my-lora --out merged",
+        "one folder in float32, with its logits beside those of base and adapter",
+    ),
+)
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""

@@ -8,20 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcbench.cli import MISSED, OK
-from fcbench.text import visible, width
+from fcbench.text import caret, visible
 
 if TYPE_CHECKING:
     import argparse
 
-    from fcbench.types import Failure, Parse
+    from fcbench.types import Parse
 
-CONTEXT = 60  # characters shown on each side of a failure
+EXAMPLES = (
+    ("parse turn.txt", "the calls of a turn, or where it breaks, with a caret, and why"),
+    ("parse turn.txt --format all", "which of the known formats accept it"),
+    ("parse - --mode lenient --json", "what a forgiving parser makes of standard input, as JSON"),
+)
+EXITS = {1: "the turn is malformed"}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
     parser.description = "Say whether a model's turn is valid calls, and if not, where and why."
-    parser.epilog = "Exit code 1 when the turn is malformed."
     parser.add_argument(
         "file", nargs="?", default="-", help="a text file; - or nothing reads standard input"
     )
@@ -90,21 +94,5 @@ def _as_text(text: str, parsed: Parse) -> str:
     ]
     lines += [f"  repaired: {repair}" for repair in parsed.repairs]
     if parsed.failure is not None:
-        lines += ["", *_caret(text, parsed.failure), ""]
+        lines += ["", *(f"  {line}" for line in caret(text, parsed.failure)), ""]
     return "\n".join(lines) + "\n"
-
-
-def _caret(text: str, failure: Failure) -> list[str]:
-    """Draw the text around the failure with a caret under the offending character."""
-    before = visible(text[max(0, failure.offset - CONTEXT) : failure.offset])
-    after = visible(text[failure.offset : failure.offset + CONTEXT])
-    left = "…" if failure.offset > CONTEXT else ""
-    right = "…" if failure.offset + CONTEXT < len(text) else ""
-    return [
-        f"  {left}{before}{after}{right}",
-        f"  {' ' * width(left + before)}^",
-        f"  {failure.kind} at character {failure.offset} (byte {failure.byte_offset})",
-        f"  expected: {failure.expected}",
-        f"  found:    {visible(failure.found)}",
-        f"  hint:     {failure.hint}",
-    ]

@@ -16,6 +16,26 @@ if TYPE_CHECKING:
     from fcbench.runs import Plan, Scores
     from fcbench.types import Run
 
+EXAMPLES = (
+    (
+        "run --model gemma3-270m --suite original_experiment",
+        "five cases, asked of the packaged model; the leaderboard of results/ is written anew",
+    ),
+    (
+        "run --model ./base --adapter ./my-lora --prompt chat,raw --suite mine.jsonl --sample 50",
+        "a fine-tune under two prompts, over fifty cases that are drawn from your own",
+    ),
+    (
+        "run --model python:my_module:answer --dry-run",
+        "nothing is run: the first prompt as it is sent, the plan, and how long it may take",
+    ),
+    (
+        "run --model ./my-model --fail-under argument_exact_match=0.9 --resume",
+        "go on with an interrupted run, and exit 1 unless the lower bound of the interval is 0.9",
+    ),
+)
+EXITS = {1: "a metric is below its --fail-under", 3: "some samples are errors: --resume asks again"}
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
@@ -54,6 +74,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     which.add_argument(
         "--limit", type=int, metavar="N", help="only the first N cases of each suite"
+    )
+    which.add_argument(
+        "--sample",
+        type=int,
+        metavar="N",
+        help="N cases of each suite, drawn by --seed; another N of the same seed draws some of "
+        "the same",
     )
     which.add_argument(
         "--tags", default="", metavar="TAG[,TAG…]", help="only cases with one of these tags"
@@ -124,17 +151,31 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="for beginnings that prompts share (default: a quarter of what is free; 0: none)",
     )
     how.add_argument(
-        "--seed", type=int, default=0, help="for the draw of examples and of tokens (default: 0)"
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="for the draw of a --sample, of examples and of tokens (default: 0)",
     )
     where = parser.add_argument_group("results")
     where.add_argument("--results", default="results", metavar="DIR", help="default: results/")
     where.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    where.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="run nothing: print the first prompt of each combination as it is sent, with its "
+        "tokens, and what would be done in how much time",
+    )
     add_gate(where)
     where.add_argument("--json", action="store_true", help="print rows as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run every combination, print its rows, and rewrite the leaderboard of all results."""
+    if args.dry_run:
+        from fcbench.cli._dry_run import dry_run
+
+        return dry_run([plan for model in args.model for plan in _plans(args, model)], args)
     from fcbench.report import leaderboard
     from fcbench.runs import score
 
@@ -187,6 +228,7 @@ def _plans(args: argparse.Namespace, model: str) -> Iterator[Plan]:
                 prefix_memory=_bytes(args.prefix_memory), max_new_tokens=args.max_new_tokens,
                 temperature=args.temperature, repeats=args.repeats,
                 few_shot=args.few_shot, prompt_file=args.prompt_file, limit=args.limit,
+                sample=args.sample,
                 tags=tuple(tag for tag in args.tags.split(",") if tag), seed=args.seed,
                 format=args.format, timeout_seconds=args.timeout, retries=args.retries,
                 resume=args.resume, progress=True,
@@ -211,5 +253,6 @@ def _verdict(scored: list[Scores], args: argparse.Namespace) -> int:
         first = next(v for s in scored for v in s.verdicts if v.sample.error is not None)
         where = visible(f"{first.case.id}: {first.sample.error}")
         sys.stderr.write(f"{n_errors} samples are errors, the first in {where}\n")
+        sys.stderr.write("the same command with --resume asks for them again\n")
         return ERRORS
     return MISSED if missed else OK

@@ -13,6 +13,19 @@ if TYPE_CHECKING:
 
     from fcbench.runs import Scores
 
+EXAMPLES = (
+    ("score results/RUN", "every metric of a stored run, and the headline ones by tag"),
+    (
+        "score outputs.jsonl --suite mobile_actions --format hermes",
+        'texts that were made elsewhere, lines of {"id": …, "text": …}',
+    ),
+    (
+        "score results/RUN --matcher bfcl --fail-under name_match=0.95",
+        "judge the same samples by BFCL's rules, and exit 1 below 95 % (lower bound)",
+    ),
+)
+EXITS = {1: "a metric is below its --fail-under", 3: "some samples have no answer"}
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""

@@ -13,6 +13,11 @@ from fcbench.cli import OK
 if TYPE_CHECKING:
     from fcbench.suite import Suite
 
+EXAMPLES = (
+    ("suites", "the suites that are here, each with its cases, tags, licence and hash"),
+    ("suites fetch bfcl", "fetch the cases of BFCL v4, for run --suite bfcl"),
+)
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""

@@ -15,6 +15,19 @@ from fcbench.cli import ERRORS, OK
 if TYPE_CHECKING:
     from fcbench.train import Trained
 
+EXAMPLES = (
+    (
+        "train --model gemma3-270m --data mobile_actions --eval-suite mobile_actions --out tuned",
+        "LoRA over a suite's training file, its calls measured meanwhile",
+    ),
+    (
+        "train --model ./base --data train.jsonl --eval-suite mine.jsonl --out tuned --epochs 5",
+        "the same of your own data",
+    ),
+    ("train --print-config", "a TOML file with every option and its default, for --config"),
+)
+EXITS = {3: "some samples of the measurements are errors"}
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Describe the options: those of fcbench.train.Config, and how they are given."""
@@ -23,10 +36,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     from fcbench.train import _config
 
     parser.description = "Fine-tune a model on function calls, and measure its calls meanwhile."
-    parser.epilog = (
-        "Try: python -m fcbench train --model gemma3-270m --data mobile_actions "
-        "--eval-suite mobile_actions --out tuned"
-    )
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="TOML with these options; what is given wins"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import re
 from pathlib import Path
@@ -16,56 +18,65 @@ from fcbench.formats import grammar_of
 from fcbench.matching import check_matching
 from fcbench.prompts import check_file, few_shot, is_native
 from fcbench.suite import Suite, load_suite
-from fcbench.types import DecodeMode
+from fcbench.types import Case, DecodeMode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fcbench.types import Case
 
 DECODE_MODES = get_args(DecodeMode)
 
 
 class Options(TypedDict, total=False):
-    """The options of a run beside its model, suite, prompt, adapter, decoding and folder."""
+    """The options of a run beside its model, suite, prompt, adapter, decoding and folder.
+
+    Which cases:
+      limit             only the first so many of the suite
+      sample            only so many, drawn by `seed`; a larger sample of the same seed holds a
+                        smaller one
+      tags              only those that have one of these tags
+      repeats           answers to each case (1)
+    What is asked:
+      few_shot          solved examples before the question, from the suite's training file (0)
+      prompt_file       a Jinja file of your own in place of a prompt mode
+      format            wire format of calls: a name, the path of a grammar variant, or "auto", what
+                        the model's chat template writes ("functiongemma")
+    How tokens are chosen:
+      temperature       above 0 a token is drawn from softmax(logits / temperature), at 0 the
+                        likeliest is taken (0; 1 where decode is "sample")
+      max_new_tokens    after which an answer is cut (what the suite says, else 256)
+      seed              for the draw of a sample, of examples, and of tokens (0)
+    How it is computed:
+      dtype             "float32", "bfloat16", "float16", or what the machine is fast at ("auto")
+      allow_float16     let a model run in float16 that is known to overflow in it (False)
+      batch_size        prompts answered together (as many as the backend finds good)
+      prefix_memory     bytes that beginnings which prompts share may take (a part of what is free;
+                        0 shares nothing)
+      timeout_seconds   how long a server may take for one answer (600)
+      retries           how often a server is asked again where that can help (4)
+    Where it is kept:
+      resume            go on with an earlier run of the same plan, or begin one (False)
+      progress          a line on stderr: how far, how long yet, how good so far (False)
+    """
 
     dtype: str
-    """"auto", "float32", "bfloat16" or "float16"."""
     batch_size: int | None
-    """Prompts answered together; by default as many as the backend finds good."""
     allow_float16: bool
-    """Let a model run in float16 that is known to overflow in it; off by default."""
     prefix_memory: int | None
-    """Bytes that beginnings which prompts share may take; by default a part of what is free, and
-    0 shares nothing."""
     max_new_tokens: int | None
-    """Tokens after which an answer is cut; by default what the suite says, else 256."""
     few_shot: int
-    """Solved examples before the question, drawn from the suite's training file; 0 by default."""
     prompt_file: str | None
-    """A Jinja file of your own in place of a prompt mode."""
     limit: int | None
-    """Only the first cases of the suite."""
+    sample: int | None
     tags: tuple[str, ...]
-    """Only cases that have one of these tags."""
     temperature: float | None
-    """Above 0 a token is drawn from softmax(logits / temperature), at 0 the likeliest is taken;
-    0 by default, 1 where decode is "sample"."""
     repeats: int
-    """Answers to each case; 1 by default."""
     seed: int
-    """For the draw of examples, and of tokens where there is a temperature; 0 by default."""
     format: str
-    """The wire format of calls: its name, the path of a grammar variant, or "auto": what the
-    model's chat template writes."""
     timeout_seconds: float
-    """How long a server may take for one answer; 600 by default."""
     retries: int
-    """How often a server is asked again where that can help; 4 by default."""
     resume: bool
-    """Go on with an earlier run of the same plan, or begin one."""
     progress: bool
-    """A progress bar on stderr; off by default."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +97,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     few_shot: int = 0
     prompt_file: str | None = None
     limit: int | None = None
+    sample: int | None = None
     tags: tuple[str, ...] = ()
     temperature: float = 0.0
     repeats: int = 1
@@ -100,6 +112,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """The name of the run's folder, from what the plan asks for."""
         parts = [self.suite.name if self.limit is None else f"{self.suite.name}-{self.limit}"]
+        if self.sample is not None:
+            parts[0] += f"-sample{self.sample}" + (f"-seed{self.seed}" if self.seed else "")
         parts += self.tags
         parts.append(self.model)
         if self.adapter is not None:
@@ -164,11 +178,10 @@ def plan(  # noqa: PLR0913  the signature of fcbench.run
             raise UsageError(f"{prompt} and few_shot={options['few_shot']} contradict each other")
         options["few_shot"] = examples
     options["tags"] = tuple(options.get("tags", ()))
-    cases = select(loaded, options["tags"], options.get("limit"))
-    if options.get("limit") is not None and len(cases) == len(
-        select(loaded, options["tags"], None)
-    ):
-        options["limit"] = None  # a limit that leaves nothing out is none
+    limit, sample, seed = options.get("limit"), options.get("sample"), options.get("seed", 0)
+    cases = select(loaded, options["tags"], limit, sample, seed)
+    if len(cases) == len(select(loaded, options["tags"])):
+        options["limit"] = options["sample"] = None  # one that leaves nothing out is none
     made = Plan(
         model=model,
         suite=loaded,
@@ -241,13 +254,38 @@ def _mode_and_examples(prompt: str) -> tuple[str, int]:
     return mode, int(count) if plus else 0
 
 
-def select(suite: Suite, tags: Sequence[str], limit: int | None) -> list[Case]:
-    """Return the cases of a suite that have one of the tags, at most the first `limit`."""
+def select(
+    suite: Suite,
+    tags: Sequence[str],
+    limit: int | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+) -> list[Case]:
+    """Return the cases of a suite that have one of the tags, in the suite's order.
+
+    Of these at most the first `limit`, or `sample` of them, drawn by the seed. Which are drawn
+    depends on the seed and their ids alone, so that it is the same everywhere and always, and a
+    smaller sample is part of a larger one. UsageError for a tag that no case has.
+    """
     known = {tag for case in suite.cases for tag in case.tags}
     for tag in tags:
         if tag not in known:
             raise UsageError(f"no case of {suite.name} has the tag {tag}", hint=nearest(tag, known))
-    if limit is not None and limit < 1:
-        raise UsageError(f"limit is at least 1, got {limit}")
+    if limit is not None and sample is not None:
+        raise UsageError(
+            "limit and sample both say how many cases", hint="the first N, or N that are drawn"
+        )
+    for name, number in (("limit", limit), ("sample", sample)):
+        if number is not None and number < 1:
+            raise UsageError(f"{name} is at least 1, got {number}")
     chosen = [case for case in suite.cases if not tags or set(tags) & set(case.tags)]
-    return chosen[:limit]
+    if sample is None:
+        return chosen[:limit]
+    # Not random.sample, whose draws a later Python may make in another way.
+    drawn = {case.id for case in sorted(chosen, key=lambda case: _lot(case, seed))[:sample]}
+    return [case for case in chosen if case.id in drawn]
+
+
+def _lot(case: Case, seed: int) -> bytes:
+    key = json.dumps([seed, case.id]).encode()
+    return hashlib.sha256(key).digest()

@@ -18,6 +18,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fcbench.backends import Outline
 from fcbench.backends._served import answer_all, failed
 from fcbench.backends._template import template_of
 from fcbench.backends.gguf._ask import Asking
@@ -25,6 +26,7 @@ from fcbench.backends.gguf._check import check
 from fcbench.backends.gguf._probe import adapter_record, check_finite, probe
 from fcbench.backends.gguf._server import (
     FIRST_TOKENS,
+    STEP,
     Llama,
     Settings,
     fitting_slots,
@@ -55,6 +57,25 @@ def open_model(name: str, options: ModelOptions) -> GgufBackend:
 def check_model(name: str, options: ModelOptions) -> None:
     """Raise UsageError, ModelError or MissingExtra for what can be known without loading."""
     check(name, options)
+
+
+def outline(name: str, options: ModelOptions) -> Outline:
+    """Return what the file, and llama.cpp's tokenizer, say; the weights are mapped, not read."""
+    metadata = check(name, options)
+    path = str(Path(name).expanduser())
+    settings = Settings(
+        path, None, n_slots=1, slot_tokens=STEP, in_float32=False, saved_bytes=0, to_answer=False
+    )
+    llama = Llama(settings, options)
+    asking = Asking(llama.endpoint, keeps_prefixes=False)
+    bos, eos, _ = asking.properties()
+
+    def count(request: Request) -> int:
+        return len(asking.tokens(request))
+
+    weakref.finalize(count, llama.close)  # nobody asks any more
+    template = template_of(metadata.chat_template, bos, eos, f"gguf:{name}")
+    return Outline(template, bos, count, "llama.cpp's tokenizer")
 
 
 class GgufBackend:

@@ -36,7 +36,7 @@ class Settings(Record, frozen=True):
 
     With `in_float32` nothing is rounded to 16 bits on the way: neither what is kept of earlier
     tokens, nor what attention multiplies. `saved_bytes` may be taken by beginnings of prompts that
-    no slot holds any more.
+    no slot holds any more. Without `to_answer` it only reads texts, and no weights.
     """
 
     path: str
@@ -45,6 +45,7 @@ class Settings(Record, frozen=True):
     slot_tokens: int
     in_float32: bool
     saved_bytes: int
+    to_answer: bool = True
 
 
 class Llama:
@@ -145,6 +146,8 @@ def _params(xllamacpp: Any, settings: Settings) -> Any:
     params.cache_ram_mib = settings.saved_bytes // 2**20
     # Without it the layers with a window forget what another prompt could take up.
     params.swa_full = settings.saved_bytes > 0
+    # The extra buffers hold weights in another order, for which all of them are read.
+    params.no_extra_bufts = not settings.to_answer
     params.special = True  # control tokens are what calls are made of
     params.use_jinja = True  # native requests: the model's own template, and tools
     params.warmup = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from fcbench.backends import Outline
 from fcbench.errors import FormatError, MissingExtra, ModelError
 from fcbench.types import Sample
 
@@ -21,10 +22,12 @@ try:
     from fcbench.backends.transformers._load import (
         Loaded,
         TokenizerTemplate,
+        bos_of,
         check,
         dtype_of,
         load,
         locate,
+        tokenizer_of,
         wrap,
     )
     from fcbench.backends.transformers._logits import logits_at
@@ -56,6 +59,7 @@ __all__ = [
     "locate",
     "logits_at",
     "open_model",
+    "outline",
     "stop_ids",
     "wrap",
 ]
@@ -71,6 +75,18 @@ def open_model(name: str, options: ModelOptions) -> TransformersBackend:
 def check_model(name: str, options: ModelOptions) -> None:
     """Raise what is wrong with a folder, a dtype, an adapter's folder, or the repeats."""
     check(name, options)
+
+
+def outline(name: str, options: ModelOptions) -> Outline:
+    """Return what the tokenizer says; no weights are loaded."""
+    check(name, options)
+    tokenizer = tokenizer_of(name)
+    return Outline(
+        None if tokenizer.chat_template is None else TokenizerTemplate(tokenizer),
+        bos_of(tokenizer),
+        lambda request: len(tokenizer.encode(request.prompt, add_special_tokens=False)),
+        "the model's own tokenizer",
+    )
 
 
 class TransformersBackend:

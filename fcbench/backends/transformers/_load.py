@@ -19,13 +19,12 @@ from fcbench.backends import refuse_equal_repeats
 from fcbench.backends.transformers import packaged
 from fcbench.errors import MissingExtra, ModelError, UsageError, nearest
 from fcbench.paths import ADAPTER_WEIGHTS
-from fcbench.types import Decoding
+from fcbench.types import ChatTemplate, Decoding, Json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fcbench.backends import ModelOptions
-    from fcbench.types import ChatTemplate, Json
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 UNKNOWN_CONTEXT = 1 << 30
@@ -132,6 +131,12 @@ def load(name: str, options: ModelOptions, quantization: Any = None) -> Loaded:
     if options.adapter is not None:
         model, manifest["adapter"] = _apply_adapter(model, tokenizer, options.adapter)
     return wrap(model, tokenizer, manifest)
+
+
+def tokenizer_of(name: str) -> Any:
+    """Return a model's tokenizer alone. ModelError if it cannot be loaded."""
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    return _load_or_explain(name, AutoTokenizer.from_pretrained, locate(name))
 
 
 def wrap(model: Any, tokenizer: Any, manifest: dict[str, Json]) -> Loaded:

@@ -1,0 +1,132 @@
+"""What a run was: its manifest, and which parts of it two halves of one run have in common."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fcbench.errors import RunError
+from fcbench.formats import grammar_sha256
+from fcbench.types import Matching
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from fcbench.runs._folder import RunFolder
+    from fcbench.runs._plan import Plan
+    from fcbench.types import Json, Request
+
+RECORDED_PACKAGES = (
+    "fcbench",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "peft",
+    "lark",
+    "llguidance",
+    "msgspec",
+    "numpy",
+)
+
+# What must not change between the two halves of a run. (The batch size changes what bfloat16
+# computes. So does the company in which a sequence is answered: in bfloat16 a resumed run may
+# differ from a whole one where two tokens are almost equally likely.)
+IDENTITY = ("suite", "matching", "format", "prompt", "decoding", "model", "seed", "batch_size")
+
+# What every run was that began before its manifest said so.
+UNSAID = {
+    "matching": msgspec.json.decode(msgspec.json.encode(Matching())),
+    "decoding": {"temperature": 0.0, "repeats": 1},
+}
+
+
+def manifest_of(
+    plan: Plan, model: Mapping[str, Json], requests: Sequence[Request]
+) -> dict[str, Json]:
+    """Return what is needed to know what a run was, and to repeat it; `model` is its backend's."""
+    matching = plan.suite.matching
+    return {
+        "log_version": 1,
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "suite": {
+            "name": plan.suite.name,
+            "source": plan.suite.source,
+            "sha256": plan.suite.sha256,
+            "ordered": plan.suite.ordered,
+            "n_cases": len(plan.cases),
+            "limit": plan.limit,
+            "sample": plan.sample,
+            "tags": list(plan.tags),
+        },
+        "matching": {**msgspec.structs.asdict(matching), "normalise": list(matching.normalise)},
+        "format": {"name": plan.format, "grammar_sha256": grammar_sha256(plan.format)},
+        "prompt": {
+            "mode": plan.prompt,
+            "few_shot": plan.few_shot,
+            "file": plan.prompt_file,
+            "sha256": _digest(r.prompt_sha256 for r in requests if r.repeat == 0),
+        },
+        "decoding": {
+            "mode": plan.decode,
+            "max_new_tokens": plan.max_new_tokens,
+            "temperature": plan.temperature,
+            "repeats": plan.repeats,
+        },
+        "model": dict(model),
+        "seed": plan.seed,
+        "batch_size": plan.batch_size,
+        "versions": {"python": platform.python_version(), **versions(RECORDED_PACKAGES)},
+        "machine": {
+            "system": platform.system(),
+            "architecture": platform.machine(),
+            "n_cpus": os.cpu_count(),
+        },
+    }
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def refuse_other_run(
+    folder: RunFolder, manifest: Mapping[str, Json], fields: Sequence[str] = IDENTITY
+) -> None:
+    """Raise RunError unless the run in a folder is one of the same fields."""
+    earlier = folder.manifest()
+    # Through JSON, because that is what the earlier one went through.
+    now = msgspec.json.decode(msgspec.json.encode(manifest))
+    for field in fields:
+        for key in _differing(_said(earlier, field), now[field]):
+            name = f"{field}.{key}" if key else field
+            raise RunError(
+                f"{folder.path}: is a run of another {field} ({name} differs), cannot resume it",
+                hint="leave out --resume to begin a new run beside it, or name another --results",
+            )
+
+
+def _said(manifest: Mapping[str, Json], field: str) -> Json:
+    said = manifest.get(field, {})
+    return {**UNSAID[field], **said} if field in UNSAID and isinstance(said, dict) else said
+
+
+def _differing(earlier: Json, now: Json) -> list[str]:
+    if isinstance(earlier, dict) and isinstance(now, dict):
+        return [key for key in sorted(earlier | now) if earlier.get(key) != now.get(key)]
+    return [] if earlier == now else [""]
