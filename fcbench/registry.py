@@ -1,7 +1,8 @@
 """Name -> module: one scan of a package's folder, plus entry points for other packages.
 
 Adding a format, backend, metric, matcher or prompt mode is adding one file: its name is its
-registry name. Other packages add theirs with an entry point in the group `fcbench.<kind>`.
+registry name. Other packages add theirs with an entry point in the group `fcbench.<kind>`, which
+names a module like ours: `polite = "my_package.polite"`.
 """
 
 from __future__ import annotations
@@ -38,8 +39,22 @@ def names(kind: str) -> list[str]:
 
 @cache
 def load(kind: str, name: str) -> ModuleType:
-    """Return the module behind a name. An unknown name is a UsageError that names the nearest."""
+    """Return the module behind a name. An unknown name is a UsageError that names the nearest.
+
+    UsageError too for a module of another package that cannot be imported.
+    """
     modules = _modules(kind)
     if name not in modules:
         raise UsageError(f"no such name among {kind}: {name}", hint=nearest(name, modules))
-    return importlib.import_module(modules[name])
+    module = modules[name]
+    if module.startswith("fcbench."):
+        return importlib.import_module(module)
+    try:
+        return importlib.import_module(module)
+    # The boundary to another package: importing it may raise anything.
+    except Exception as error:
+        raise UsageError(
+            f"{name} among {kind} is the module {module} of another package, and cannot be "
+            f"imported: {type(error).__name__}: {error}",
+            hint="mend the package, or uninstall it; an entry point names a module, nothing in it",
+        ) from error

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fcbench.types import Json
+    from fcbench.types import Failure, Json
+
+CONTEXT = 60
+"""Characters that are shown on each side of a failure."""
 
 
 def visible(text: str) -> str:
@@ -20,6 +23,30 @@ def width(text: str) -> int:
     """Return the columns of a terminal that a text takes: wide characters two, combining none."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
     return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
+
+
+def caret(text: str, failure: Failure) -> list[str]:
+    """Return the text around a failure with a caret under its place, and what is wrong there.
+
+    >>> from fcbench.formats import parse
+    >>> text = "<start_function_call>f{}<end_function_call>"
+    >>> print(*caret(text, parse(text).failure)[:3], sep=chr(10))
+    <start_function_call>f{}<end_function_call>
+                         ^
+    missing_call_prefix at character 21 (byte 21)
+    """
+    at = failure.offset
+    before = visible(text[max(0, at - CONTEXT) : at])
+    left = "…" if at > CONTEXT else ""
+    right = "…" if at + CONTEXT < len(text) else ""
+    return [
+        f"{left}{before}{visible(text[at : at + CONTEXT])}{right}",
+        f"{' ' * width(left + before)}^",
+        f"{failure.kind} at character {at} (byte {failure.byte_offset})",
+        f"expected: {visible(failure.expected)}",
+        f"found:    {visible(failure.found)}",
+        f"hint:     {failure.hint}",
+    ]
 
 
 def show(value: Json) -> str:

@@ -1,16 +1,24 @@
 """The records that flow through fcbench.
 
-All are frozen and refuse unknown fields. This module imports nothing of ours.
+    Case ──► Request ──► Sample ──► Parse ──► Verdict
+             a prompt    evidence   calls     beside what is right
+
+A Run is a manifest and its samples. All records are frozen and refuse unknown fields; to change one
+is to make another with msgspec.structs.replace. This module imports nothing of ours.
+
+>>> Call("show_map", {"query": "Oslo"})
+Call(name='show_map', arguments={'query': 'Oslo'})
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct, field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 Json = Any
 """A JSON value: None, bool, int, float, str, list or dict with string keys."""
@@ -299,6 +307,10 @@ class Backend(Protocol):
 
         A BackendError makes all requests without a sample errors; any other exception ends the run.
         """
+
+
+ModelFunction = Callable[[list[str]], Sequence[str | list[Call]]]
+"""A model that is a function: prompts in, as many answers out, each a text or a list of Call."""
 
 
 class Run(Record, frozen=True):

@@ -20,7 +20,7 @@ FLOORS = [
     {"prompts", "backends", "suite", "matching", "metrics"},
     {"runs", "lint"},
     {"report"},
-    {"train", "doctor", "drift"},
+    {"train", "doctor", "drift", "_pytest"},
     {"cli", "pytest_plugin"},
 ]
 HEAVY = {"torch", "transformers", "datasets", "peft", "pandas", "numpy", "lark", "jinja2"}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -39,7 +40,6 @@ from fcbench.types import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
 
     from fcbench.backends.transformers import Loaded
     from fcbench.types import Case

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 # typing.get_type_hints wants these
-from fcbench.runs import Comparison, Scores  # noqa: TC001
+from fcbench.runs import Comparison, Scores
 from fcbench.types import Json  # noqa: TC001
 
 CauseKind = Literal[

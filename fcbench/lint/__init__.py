@@ -1,4 +1,9 @@
-"""Prove that a suite can be satisfied, and find what would make its numbers lie."""
+"""Prove that a suite can be satisfied, and find what would make its numbers lie.
+
+>>> from fcbench.suite import load_suite
+>>> [(found.kind, found.is_error, found.what) for found in lint(load_suite("original_experiment"))]
+[('unmentioned', False, "'2026-01-20T15:00:00'")]
+"""
 
 from __future__ import annotations
 

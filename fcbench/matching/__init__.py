@@ -2,6 +2,14 @@
 
 A matcher's module has `match(case, calls, matching) -> Match` for a case that expects a call. One
 whose HAS_OPTIONS is False has rules that no option of Matching changes.
+
+>>> from fcbench.types import Call, Case, Parse, Sample
+>>> case = Case("a", [], [], [[Call("show_map", {"query": "Oslo"})]])
+>>> verdict = judge(case, Sample("a"), Parse("calls", [Call("show_map", {"query": "oslo"})]))
+>>> verdict.name, verdict.arguments
+(True, False)
+>>> verdict.pairs[0].arguments
+[ArgumentVerdict(path='query', result='different', expected='Oslo', called='oslo')]
 """
 
 from __future__ import annotations

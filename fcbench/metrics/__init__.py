@@ -1,30 +1,45 @@
 """Verdicts -> numbers. One file a metric, one function of its name in it.
 
 A metric takes a verdict and returns a share from 0 to 1, or None where it does not apply. One whose
-module names a `UNIT` returns a quantity of that unit instead. `LOWER_IS_BETTER` in the module says
-that a model is the better the less it has of it.
+module names a `UNIT` returns an amount of that instead. `LOWER_IS_BETTER` in the module says that a
+model is the better the less it has of it. Another package adds one of its own with an entry point,
+which names such a module: then every score has it.
+
+    [project.entry-points."fcbench.metrics"]
+    polite = "my_package.polite"
+
+`score(run, metrics=[…])` takes functions for that score alone, and Metric says the same of them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
 from fcbench import registry
 from fcbench.errors import UsageError, nearest
+from fcbench.metrics._metric import Function, Metric, own_metrics
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from fcbench.types import Verdict
+__all__ = [
+    "HEADLINE",
+    "Function",
+    "Metric",
+    "check_gate",
+    "metric",
+    "metric_names",
+    "own_metrics",
+    "unit_of",
+]
 
 HEADLINE = ("syntax_validity", "name_match", "argument_exact_match")
 """The three metrics of every leaderboard, over cases that expect a call."""
 
 
-def metric(name: str) -> Callable[[Verdict], float | None]:
+def metric(name: str) -> Metric:
     """Return a metric by name. UsageError for an unknown one names the nearest."""
-    function = getattr(registry.load("metrics", name), name)
-    return cast("Callable[[Verdict], float | None]", function)
+    module = registry.load("metrics", name)
+    function = getattr(module, name, None)
+    if function is None:
+        raise UsageError(f"{module.__name__} holds no function {name}, which a metric's module has")
+    unit, lower_is_better = getattr(module, "UNIT", None), getattr(module, "LOWER_IS_BETTER", False)
+    return Metric(function, name, unit, lower_is_better)
 
 
 def metric_names() -> list[str]:
@@ -34,15 +49,12 @@ def metric_names() -> list[str]:
 
 
 def unit_of(name: str) -> str | None:
-    """Return the unit of a metric that is a quantity, None for a share of cases."""
-    return getattr(registry.load("metrics", name), "UNIT", None)
+    """Return the unit of a metric that is an amount, None for a share of cases."""
+    return metric(name).unit
 
 
 def check_gate(name: str) -> None:
     """Raise UsageError unless a model can be asked to reach so much of a metric."""
     if name not in metric_names():
         raise UsageError(f"no such metric: {name}", hint=nearest(name, metric_names()))
-    if unit_of(name) is not None:
-        raise UsageError(f"{name} is no share of cases: it has no threshold")
-    if getattr(registry.load("metrics", name), "LOWER_IS_BETTER", False):
-        raise UsageError(f"of {name} less is better: a threshold would pass the worst models")
+    metric(name).check_floor()

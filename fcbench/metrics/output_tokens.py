@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 UNIT = "tokens"
+LOWER_IS_BETTER = True
 
 
 def output_tokens(verdict: Verdict) -> float | None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 UNIT = "seconds"
+LOWER_IS_BETTER = True
 
 
 def seconds(verdict: Verdict) -> float | None:

@@ -4,6 +4,15 @@ A mode's module has `render(case, examples, style) -> str`; `examples` are solve
 cases to show first. It may have `answer(calls, style) -> str`, what a model trained on such prompts
 has to write; without it that is what the format's chat template writes. One whose module says
 NATIVE writes no text but JSON for a chat endpoint, see fcbench.types.Request.
+
+>>> from fcbench.types import Call, Case, Tool
+>>> asked = [{"role": "user", "content": "Show me Oslo."}]
+>>> case = Case("a", asked, [Tool("show_map")], [[Call("show_map", {"query": "Oslo"})]])
+>>> print(requests([case], "bare", Style())[0].prompt)
+<bos><start_of_turn>user
+Show me Oslo.<end_of_turn>
+<start_of_turn>model
+<BLANKLINE>
 """
 
 from __future__ import annotations
@@ -16,7 +25,7 @@ from fcbench import registry
 from fcbench.errors import SuiteError
 from fcbench.formats._jinja import own_template
 from fcbench.prompts import _file
-from fcbench.prompts._case_text import last_user_text
+from fcbench.prompts._case_text import last_user_text, one_answer
 from fcbench.prompts._style import Style
 from fcbench.prompts._target import WITHOUT_TEXT, Fault, Target, targets
 from fcbench.types import Request
@@ -29,6 +38,7 @@ __all__ = [
     "check_file",
     "few_shot",
     "is_native",
+    "one_answer",
     "own_template",
     "requests",
     "targets",

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fcbench.formats import module_of
+from fcbench.types import ChatTemplate
 
 if TYPE_CHECKING:
     from types import ModuleType
-
-    from fcbench.types import ChatTemplate
 
 
 class Style(msgspec.Struct, frozen=True):

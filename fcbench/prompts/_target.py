@@ -8,13 +8,12 @@ from fcbench import registry
 from fcbench.errors import FormatError
 from fcbench.formats import parse
 from fcbench.prompts._case_text import one_answer
-from fcbench.types import Record
+from fcbench.types import Case, Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fcbench.prompts._style import Style
-    from fcbench.types import Case
 
 NO_REPLY, INEXPRESSIBLE, ATTEMPT = "no_reply", "inexpressible", "attempts_call"
 WITHOUT_TEXT = (NO_REPLY, INEXPRESSIBLE)

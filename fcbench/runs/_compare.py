@@ -10,7 +10,6 @@ import msgspec
 
 from fcbench.errors import UsageError
 from fcbench.metrics import metric as metric_of
-from fcbench.metrics import unit_of
 from fcbench.runs._reason import outcome_of, reason
 from fcbench.stats import (
     Estimate,
@@ -26,6 +25,7 @@ from fcbench.stats import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fcbench.metrics import Metric
     from fcbench.runs._scores import Scores
     from fcbench.types import Verdict
 
@@ -61,7 +61,7 @@ class Table(msgspec.Struct, frozen=True):
 class Comparison(msgspec.Struct, frozen=True):
     """One metric in two runs, a and b, over the n cases where both have a value.
 
-    `difference` is b - a with its 95 % paired bootstrap interval, cases resampled. `p_value` is
+    `difference` is b - a with its 95 % interval, see stats.paired_bootstrap. `p_value` is
     two-sided: of the exact McNemar test where each case is right or wrong, else of a sign-flip
     permutation test over the cases' differences; `p_adjusted` is Holm's over all pairs that were
     compared at once. `table` is None where values are not just 0 and 1.
@@ -69,8 +69,8 @@ class Comparison(msgspec.Struct, frozen=True):
     `smallest_significant` is the least difference that n cases can show at 5 %, with every flip
     one way; `detectable` the true difference that they show with 80 % power when as large a share
     of cases flips as did here. Both are None where values are not just 0 and 1, or n is too small
-    for any. `n_left_out` counts cases that the metric is over in one run or none, and
-    `n_errors` those of them where a machinery failed.
+    for any. `unit` is the metric's, None for a share of cases. `n_left_out` counts cases that the
+    metric is over in one run or none, and `n_errors` those of them where a machinery failed.
     """
 
     metric: str
@@ -86,15 +86,21 @@ class Comparison(msgspec.Struct, frozen=True):
     smallest_significant: float | None
     detectable: float | None
     flips: list[Flip]
+    unit: str | None = None
 
 
-def compare(scores_a: Scores, scores_b: Scores, metric: str = DEFAULT_METRIC) -> Comparison:
+def compare(
+    scores_a: Scores, scores_b: Scores, metric: str = DEFAULT_METRIC, *, power: bool = True
+) -> Comparison:
     """Return how one metric differs between two runs over the same cases.
 
+    Without `power` what could have been detected, which takes seconds of thousands of cases, is
+    None.
     UsageError for runs over other cases or judged by other rules, and for an unknown metric.
     """
     _refuse_other_cases(scores_a, scores_b)
-    first, second = _by_case(scores_a, metric), _by_case(scores_b, metric)
+    asked = _metric_of_both(scores_a, scores_b, metric)
+    first, second = _by_case(scores_a, asked), _by_case(scores_b, asked)
     shared = [case_id for case_id in first if case_id in second]
     a, b = ({c: fmean(values[c]) for c in shared} for values in (first, second))
     differences = [b[case_id] - a[case_id] for case_id in shared]
@@ -102,7 +108,7 @@ def compare(scores_a: Scores, scores_b: Scores, metric: str = DEFAULT_METRIC) ->
     flipped = [case_id for case_id, d in zip(shared, differences, strict=True) if d]
     n = len(shared)
     p_value = sign_flip(differences) if n else None
-    estimate = clustered if unit_of(metric) is None else mean
+    estimate = clustered if asked.unit is None else mean
     failed = {v.case.id for s in (scores_a, scores_b) for v in s.verdicts if v.sample.error}
     return Comparison(
         metric=metric,
@@ -111,22 +117,23 @@ def compare(scores_a: Scores, scores_b: Scores, metric: str = DEFAULT_METRIC) ->
         n=n,
         n_left_out=len({v.case.id for v in scores_a.verdicts}) - n,
         n_errors=len(failed - set(shared)),
-        difference=_difference(differences, metric),
+        difference=_difference(differences, asked),
         p_value=p_value,
         p_adjusted=p_value,
         table=table,
         smallest_significant=smallest_significant(n) if table and n else None,
-        detectable=detectable_difference(n, len(flipped) / n) if table and n else None,
+        detectable=detectable_difference(n, len(flipped) / n) if power and table and n else None,
         flips=_flips(scores_a, scores_b, flipped, (a, b)),
+        unit=asked.unit,
     )
 
 
 def compare_all(
-    scores: Sequence[Scores], metric: str = DEFAULT_METRIC
+    scores: Sequence[Scores], metric: str = DEFAULT_METRIC, *, power: bool = True
 ) -> dict[tuple[int, int], Comparison]:
     """Return the comparison of each pair of runs, by index, with Holm's adjusted p values."""
     pairs = list(combinations(range(len(scores)), 2))
-    found = [compare(scores[i], scores[j], metric) for i, j in pairs]
+    found = [compare(scores[i], scores[j], metric, power=power) for i, j in pairs]
     tested = [c for c in found if c.p_value is not None]
     adjusted = iter(holm([c.p_value for c in tested if c.p_value is not None]))
     return {
@@ -154,24 +161,37 @@ def _refuse_other_cases(a: Scores, b: Scores) -> None:
         )
 
 
-def _difference(differences: Sequence[float], metric: str) -> Estimate:
+def _metric_of_both(a: Scores, b: Scores, name: str) -> Metric:
+    """Return a metric that both runs were scored with. UsageError if there is none."""
+    found = [scores.tallies.metric(name) for scores in (a, b) if name in scores.metrics]
+    if len(found) == 1:
+        raise UsageError(
+            f"only one of the runs was scored with {name}", hint="score both with metrics=[…]"
+        )
+    if not found:
+        return metric_of(name)  # which says what the nearest is
+    if found[0] != found[1]:
+        raise UsageError(f"the runs were scored with two metrics that are both called {name}")
+    return found[0]
+
+
+def _difference(differences: Sequence[float], metric: Metric) -> Estimate:
     n = len(differences)
     if not n:
         return Estimate(None, None, None, 0)
     # Equal amounts, unlike equal shares, say nothing of how much they could have differed.
-    if unit_of(metric) is not None and not any(differences):
+    if metric.unit is not None and not any(differences):
         return Estimate(0.0, None, None, n)
     return Estimate(fmean(differences), *paired_bootstrap(differences), n)
 
 
-def _by_case(scores: Scores, metric: str) -> dict[str, list[float]]:
-    function = metric_of(metric)
+def _by_case(scores: Scores, metric: Metric) -> dict[str, list[float]]:
     values: dict[str, list[float]] = {}
     # A metric that is moot for this run compares nothing.
-    if not scores.metrics[metric].n:
+    if not scores.metrics[metric.name].n:
         return values
     for verdict in scores.verdicts:
-        value = function(verdict)
+        value = metric(verdict)
         if value is not None:
             values.setdefault(verdict.case.id, []).append(value)
     return values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fcbench.metrics import metric_names, unit_of
+from fcbench.metrics import metric_names
 from fcbench.stats import clustered, clustered_means, mean, pass_at_k, pass_hat_k
 
 if TYPE_CHECKING:
@@ -23,18 +23,20 @@ def estimate(
     """Return a metric over the cases (of a tag); the repeats of a case are one cluster."""
     found = list(tallies.means(name, tag))
     means = [value for value, _ in found]
-    if unit_of(name) is None:
+    if tallies.metric(name).unit is None:
         return clustered_means(means, [n for _, n in found], method=interval)
     amount = mean([[value] for value in means])
-    # No quantity here is negative, which Student's t does not know.
-    return amount if amount.low is None else amount._replace(low=max(0.0, amount.low))
+    if amount.low is None or min(means) < 0:
+        return amount
+    # What is never negative has no negative mean, which Student's t does not know.
+    return amount._replace(low=max(0.0, amount.low))
 
 
 def estimates(
     tallies: Tallies, tags: Iterable[str]
 ) -> tuple[dict[str, Estimate], dict[str, dict[str, Estimate]]]:
     """Return every metric over the cases and over those of each tag; moot ones over none."""
-    names = metric_names()
+    names = dict.fromkeys([*metric_names(), *tallies.metrics])
     overall = {name: estimate(name, tallies) for name in names}
     return overall, {
         tag: {name: estimate(name, tallies, tag=tag) for name in names} for tag in tags

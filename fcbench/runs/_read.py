@@ -17,6 +17,7 @@ from fcbench.types import DecodeMode, Matching, Run
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fcbench.suite import Suite
     from fcbench.types import Json
 
 
@@ -26,6 +27,8 @@ class _Described(msgspec.Struct):
     sha256: str
     tags: list[str]
     limit: int | None
+    # Runs that began before these could be chosen do not say them.
+    sample: int | None = None
     ordered: bool | None = None
 
 
@@ -42,7 +45,7 @@ class _Asked(msgspec.Struct):
 class _Drawn(msgspec.Struct):
     mode: DecodeMode
     max_new_tokens: int
-    # Runs that began before these could be chosen do not say them.
+    # As above.
     temperature: float = 0.0
     repeats: Annotated[int, msgspec.Meta(ge=1)] = 1
 
@@ -59,18 +62,20 @@ class _Manifest(msgspec.Struct):
     started_at: str
 
 
-def read_run(path: str | Path) -> Run:
+def read_run(path: str | Path, suite: Suite | None = None) -> Run:
     """Return the run in a folder, finished or not, with the cases that it is over.
 
+    `suite` is the run's own where it is at hand; else it is loaded from where it was then.
     RunError if it is not a run, or if its suite has changed since.
     """
     folder = RunFolder(Path(path))
     manifest = folder.manifest()
     try:
-        described = msgspec.convert(manifest, _Manifest).suite
+        said = msgspec.convert(manifest, _Manifest)
     except msgspec.ValidationError as error:
         raise RunError(f"{folder.path / 'run.json'}: not the manifest of a run: {error}") from error
-    suite = load_suite(described.source)
+    described = said.suite
+    suite = suite or load_suite(described.source)
     if suite.sha256 != described.sha256:
         raise RunError(
             f"{folder.path}: its suite {suite.name} has another SHA-256 now",
@@ -82,7 +87,7 @@ def read_run(path: str | Path) -> Run:
             f"{folder.path}: its suite {suite.name} says another `ordered` now",
             hint="restore it in suite.toml, or run again",
         )
-    cases = select(suite, described.tags, described.limit)
+    cases = select(suite, described.tags, described.limit, described.sample, said.seed)
     return Run(manifest, cases, latest(folder.samples(), cases), str(folder.path))
 
 

@@ -10,21 +10,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from fcbench.backends import not_json
 from fcbench.errors import UsageError, nearest
-from fcbench.formats import parse, sorts_keys
-from fcbench.matching import judge
+from fcbench.formats import sorts_keys
+from fcbench.metrics import metric_names, own_metrics
 from fcbench.runs._estimate import estimates, passes
+from fcbench.runs._frames import SAMPLE
+from fcbench.runs._judge import judge_sample
 from fcbench.runs._outputs import read_outputs, to_samples
 from fcbench.runs._read import matching_of, read_run
 from fcbench.runs._scores import NotKept, Scores
 from fcbench.runs._tally import tallies_of
 from fcbench.suite import Suite, load_suite
-from fcbench.types import Decoding, Json, Matching, Parse, Run, Sample, Verdict
+from fcbench.types import Decoding, Json, Matching, Run, Sample, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from fcbench.metrics import Function, Metric
     from fcbench.runs._tally import Marks
     from fcbench.types import Case
 
@@ -42,6 +44,7 @@ class _Evidence(NamedTuple):
     format: str
     matching: Matching
     manifest: dict[str, Json]
+    folder: str | None = None
 
 
 def score(  # noqa: PLR0913  the public name; all but the first are seldom given
@@ -53,6 +56,7 @@ def score(  # noqa: PLR0913  the public name; all but the first are seldom given
     normalise: Sequence[str] | None = None,
     schema_defaults: bool | None = None,
     keep_verdicts: bool = True,
+    metrics: Sequence[Function | Metric] = (),
 ) -> Scores:
     """Return the scores of a run, of a run's folder, or of outputs made elsewhere.
 
@@ -61,6 +65,11 @@ def score(  # noqa: PLR0913  the public name; all but the first are seldom given
     With both, `text` is what the model wrote and `tool_calls` what its server read in it, which
     decides. A Run brings its suite, format and matching; naming others judges it by those, see
     Matching. A case without an output counts as an error, not as a wrong answer.
+
+    `metrics` are more of your own: functions that take a Verdict and return a share from 0 to 1, or
+    None for a case that they are not over; see fcbench.metrics.Metric for amounts, and for shares
+    of which less is better. They stand under their names beside the others, and are not asked
+    where the machinery failed.
 
     Without `keep_verdicts` an output is forgotten as soon as it is judged: the numbers are the
     same, in memory that does not grow with the outputs; what needs verdicts raises UsageError.
@@ -74,7 +83,8 @@ def score(  # noqa: PLR0913  the public name; all but the first are seldom given
         given["normalise"] = tuple(sorted(set(normalise)))  # type: ignore[assignment]
     chosen = {name: value for name, value in given.items() if value is not None}
     matching = msgspec.structs.replace(evidence.matching, **chosen)
-    return _score(evidence._replace(matching=matching), keep_verdicts=keep_verdicts)
+    own = own_metrics(metrics, [*metric_names(), *SAMPLE])
+    return _score(evidence._replace(matching=matching), own, keep_verdicts=keep_verdicts)
 
 
 def _evidence(
@@ -105,6 +115,7 @@ def _evidence(
         format or manifest["format"]["name"],
         matching_of(manifest),
         manifest,
+        given.folder,
     )
     if loaded is None:
         return found
@@ -117,22 +128,25 @@ def _evidence(
     )
 
 
-def _score(evidence: _Evidence, *, keep_verdicts: bool) -> Scores:
+def _score(evidence: _Evidence, own: Sequence[Metric], *, keep_verdicts: bool) -> Scores:
     cases = evidence.cases
     moot = _moot(evidence)
-    tallies = tallies_of(cases, moot)
+    tallies = tallies_of(cases, moot, own)
     verdicts: list[Verdict] = []
     remembered: dict[str, Marks] = {}
     for case, sample in _answers(evidence):
         if keep_verdicts:
-            verdicts.append(_judge(case, sample, evidence))
+            verdicts.append(judge_sample(case, sample, evidence.format, evidence.matching))
             marks = tallies.marks_of(verdicts[-1])
         else:
-            # Of a case's repeats many say the same, and what is the same is judged the same.
+            # Of a case's repeats many say the same, and what is the same is judged the same. (Of
+            # the caller's own metrics nobody knows that: they might look at the repeat's number.)
             key = repr(msgspec.structs.replace(sample, repeat=0))
             found = remembered.get(key)
-            marks = found or tallies.marks_of(_judge(case, sample, evidence))
-            if found is None and len(key) < LONGEST_REMEMBERED:
+            marks = found or tallies.marks_of(
+                judge_sample(case, sample, evidence.format, evidence.matching)
+            )
+            if found is None and not own and len(key) < LONGEST_REMEMBERED:
                 if len(remembered) == MOST_REMEMBERED:
                     remembered.clear()
                 remembered[key] = marks
@@ -155,6 +169,7 @@ def _score(evidence: _Evidence, *, keep_verdicts: bool) -> Scores:
         tallies=tallies,
         matching=evidence.matching,
         manifest=evidence.manifest,
+        folder=evidence.folder,
     )
 
 
@@ -181,29 +196,6 @@ def _answers(evidence: _Evidence) -> Iterator[tuple[Case, Sample]]:
             for repeat in repeats:
                 if repeat not in drawn.get(case.id, ()):
                     yield case, Sample(case.id, repeat, error=absent)
-
-
-def _judge(case: Case, sample: Sample, evidence: _Evidence) -> Verdict:
-    if sample.native_calls is not None:
-        return _judge_native(case, sample, evidence)
-    parsed = parse(sample.text, evidence.format, "strict", sample.stop)
-    lenient = None
-    if parsed.outcome == "malformed":
-        lenient = parse(sample.text, evidence.format, "lenient", sample.stop)
-    return judge(case, sample, parsed, evidence.matching, lenient)
-
-
-def _judge_native(case: Case, sample: Sample, evidence: _Evidence) -> Verdict:
-    """Judge by a server's own calls; where its text is known, ours of it are kept beside them."""
-    own = parse(sample.text, evidence.format, "strict", sample.stop) if sample.text else None
-    if sample.native_calls:
-        broken = not_json(sample.native_calls)
-        counted = Parse("malformed" if broken else "calls", sample.native_calls, broken)
-    elif own is None or own.outcome != "calls":
-        counted = own or Parse("abstained")
-    else:  # it did attempt calls, of which the server's parser made none
-        counted = Parse("malformed")
-    return judge(case, sample, counted, evidence.matching, own=own)
 
 
 def _moot(evidence: _Evidence) -> set[str]:

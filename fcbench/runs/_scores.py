@@ -6,23 +6,22 @@ from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
-from fcbench.errors import RunError, UsageError
-from fcbench.metrics import check_gate, metric
-from fcbench.runs._estimate import describe, estimate
-from fcbench.runs._reason import outcome_of, reason
-from fcbench.runs._tally import Tallies  # noqa: TC001  pydoc and typing.get_type_hints want it
-from fcbench.stats import Estimate  # noqa: TC001  likewise
-from fcbench.text import shorten
+from fcbench.errors import UsageError
+from fcbench.runs._frames import By, to_datasets, to_pandas
+from fcbench.runs._gate import Ceiling, Floor, Gate, misses, require
+from fcbench.runs._tally import Tallies
+from fcbench.stats import Estimate
 from fcbench.types import Json, Matching, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
+    import datasets
     import pandas as pd
 
     from fcbench.stats import Method
-
-SHOWN_FAILURES = 5
+    from fcbench.types import Run
 
 
 class NotKept(list[Verdict]):
@@ -45,7 +44,7 @@ class Scores(msgspec.Struct, frozen=True):
     metric: the machinery failed there, not the model. `passes` holds pass@k and pass^k by name
     where each case was asked more than once. `verdicts` are in the order of the cases and
     repeats; where they were not to be kept, UsageError comes of looking at them. `tallies` are
-    what the numbers are made of.
+    what the numbers are made of. `folder` is where the run is stored, if it is.
     """
 
     suite: str
@@ -60,6 +59,7 @@ class Scores(msgspec.Struct, frozen=True):
     tallies: Tallies
     matching: Matching = Matching()
     manifest: dict[str, Json] = {}
+    folder: str | None = None
 
     @property
     def n_samples(self) -> int:
@@ -68,91 +68,110 @@ class Scores(msgspec.Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """The model and the prompt, or "outputs" for outputs made elsewhere."""
+        """The model, its adapter and the prompt, or "outputs" for outputs made elsewhere."""
         if not self.manifest:
             return "outputs"
-        prompt = self.manifest["prompt"]
+        prompt, model = self.manifest["prompt"], self.manifest["model"]
+        adapter = f" + {model['adapter']['name']}" if model.get("adapter") else ""
         examples = f"+{prompt['few_shot']}" if prompt["few_shot"] else ""
-        return f"{self.manifest['model']['name']}, {prompt['mode']}{examples}"
+        return f"{model['name']}{adapter}, {prompt['mode']}{examples}"
 
-    def to_pandas(self) -> pd.DataFrame:
-        """Return one row a sample: what was asked and written, why it is wrong, every metric."""
-        import pandas as pd
+    def to_pandas(self, by: By = "case") -> pd.DataFrame:
+        """Return the verdicts as a frame: one row a sample, or `by="argument"` one an argument.
 
-        judged = {name: metric(name) for name, found in self.metrics.items() if found.n}
-        rows = [
-            {
-                "case_id": verdict.case.id,
-                "repeat": verdict.sample.repeat,
-                "tags": list(verdict.case.tags),
-                "text": verdict.sample.text,
-                "outcome": outcome_of(verdict),
-                "offset": _offset(verdict),
-                "reason": None if verdict.is_right else reason(verdict),
-                "error": verdict.sample.error,
-                **{
-                    name: judged[name](verdict) if name in judged else None for name in self.metrics
-                },
-            }
-            for verdict in self.verdicts
-        ]
-        frame = pd.DataFrame(rows, dtype=object)
-        # Not the texts: pandas' own strings hold no lone surrogate, which a model may write.
-        kinds = dict.fromkeys(self.metrics, float) | {"repeat": int}
-        return frame.astype({name: kind for name, kind in kinds.items() if name in frame})
+        A sample's row holds what was asked and written, why it is wrong, and every metric. An
+        argument's holds the call that it stands in (`call` counts the pairs of an expected call
+        and the called one that it met, `expected_name` and `called_name` are None where there is
+        no such call), its JSON path, `result` ("equal", "different", "wrong_type", "missing",
+        "extra") and both values. A call without arguments has no row, nor have an
+        error and a case that expects no call.
+        """
+        return to_pandas(self, by)
 
-    def assert_at_least(self, interval: Method = "wilson", **thresholds: float) -> None:
-        """Raise AssertionError unless each metric's lower bound reaches its threshold.
+    def to_datasets(self, by: By = "case") -> datasets.Dataset:
+        r"""Return the rows of to_pandas as a datasets.Dataset, with the same types for every run.
 
-        `interval` is "wilson", or "clopper-pearson" for bounds that never promise too much. The
-        message holds the metric, its interval, n, and the first failing cases. RunError when
-        some cases have no answer, because then the machinery failed and not the model; UsageError
-        for an unknown metric, one of which less is better, and one that is no share.
+        An argument's values are JSON texts, because a column of Arrow has one type; absent ones
+        and null are None, which `result` tells apart. A lone surrogate, which Arrow does not hold,
+        is written as its escape: \ud800. MissingExtra without the package datasets.
+        """
+        return to_datasets(self, by)
+
+    @property
+    def keeps_verdicts(self) -> bool:
+        """Whether `verdicts` can be looked at."""
+        return not isinstance(self.verdicts, NotKept)
+
+    def assert_at_least(
+        self,
+        *,
+        confidence: Floor = "lower",
+        interval: Method = "wilson",
+        per_tag: bool | Sequence[str] = False,
+        **thresholds: float,
+    ) -> None:
+        """Raise AssertionError unless each metric reaches its threshold.
+
+        By default the lower bound of its 95 % interval has to: "point" asks no more than the value
+        itself. `interval` is "wilson", or "clopper-pearson" for bounds that never promise too
+        much. With `per_tag` the cases of each tag have to reach it as well, but for tags whose
+        cases the metric never asks; or those of the tags that are named. A metric over no case
+        never passes.
+
+        The message holds the metric, its interval and n, what the turns were, the first failing
+        cases with what is wrong in them, and where there is more. RunError when some samples have
+        no answer, because then the machinery failed and not the model; UsageError for an unknown
+        metric or tag, a metric of which less is better, and one that is no share.
         """
         __tracebackhide__ = True  # pytest shows the caller's line, not ours
-        if self.tallies.first_error is not None:
-            _, first = self.tallies.first_error
-            raise RunError(f"{self.n_errors} of {self.n_samples} samples have no answer: {first}")
-        missed = self.missed(thresholds, interval)
-        if missed:
-            raise AssertionError("\n".join([*missed, *self._failing(thresholds)]))
+        gate = Gate(thresholds, confidence, interval=interval, per_tag=per_tag)
+        require(self, [gate])
+
+    def assert_at_most(
+        self,
+        *,
+        confidence: Ceiling = "upper",
+        interval: Method = "wilson",
+        per_tag: bool | Sequence[str] = False,
+        **thresholds: float,
+    ) -> None:
+        """Raise AssertionError if a metric of which less is better is above its threshold.
+
+        As assert_at_least, with the interval's upper bound: over_calling=0.05 asks for evidence
+        that it is at most 5 %. Amounts such as seconds and output_tokens are taken as well, by
+        the mean over cases. UsageError for a metric of which more is better.
+        """
+        __tracebackhide__ = True
+        gate = Gate(thresholds, confidence, is_ceiling=True, interval=interval, per_tag=per_tag)
+        require(self, [gate])
+
+    def assert_no_worse_than(
+        self,
+        baseline: Scores | Run | str | Path,
+        metric: str = "argument_exact_match",
+        alpha: float = 0.05,
+        margin: float | None = None,
+    ) -> None:
+        """Raise AssertionError if a run over the same cases is worse than an earlier one.
+
+        `baseline` is that run: its scores, or it or its folder, judged by the same rules as these.
+        The cases are paired. Without a margin it fails when it is significantly worse at `alpha`,
+        one-sided: by the exact McNemar test, or with repeats and partial credit by a sign-flip
+        permutation test. Over few cases much can be lost before that happens: the message says
+        how much. With a margin, a share such as 0.05 or an amount, it fails unless the difference
+        is shown to be less than that: the bound of the paired bootstrap and Tango's score test
+        (non-inferiority).
+
+        RunError when either run has samples without an answer. UsageError for runs over other
+        cases, and for so few that nothing could be significant.
+        """
+        __tracebackhide__ = True
+        from fcbench.runs._no_worse import Regression, baseline_of, require_no_worse
+
+        asked = Regression(metric, alpha, margin)
+        require_no_worse(self, baseline_of(baseline, self, metric), asked)
 
     def missed(self, thresholds: Mapping[str, float], interval: Method = "wilson") -> list[str]:
         """Return a line for each metric whose interval's lower bound is below its threshold."""
-        lines = []
-        for name, threshold in thresholds.items():
-            check_gate(name)
-            if not 0 <= threshold <= 1:  # NaN is not either
-                raise UsageError(f"a threshold is a share from 0 to 1, got {name}={threshold:g}")
-            found = estimate(name, self.tallies, interval)
-            if found.low is None or found.low < threshold:
-                line = f"{name} {describe(found)} is not at least {threshold:g} (lower bound)"
-                reach = reachable(found.n, interval)
-                unreachable = f"; {found.n} cases cannot prove more than {reach:.1%}"
-                lines.append(line + (unreachable if reach < threshold else ""))
-        return lines
-
-    def _failing(self, thresholds: Mapping[str, float]) -> list[str]:
-        """Return lines on the first cases that score 0 in one of the metrics, where known."""
-        if isinstance(self.verdicts, NotKept):
-            return ["  (which cases failed is not known: the verdicts were not kept)"]
-        judged = [metric(name) for name in thresholds]
-        lines = [
-            f"  {v.case.id}: {reason(v)}\n    got: {shorten(v.sample.text)!r}"
-            for v in self.verdicts
-            if any(function(v) == 0 for function in judged)
-        ]
-        rest = len(lines) - SHOWN_FAILURES
-        return lines[:SHOWN_FAILURES] + ([f"  … and {rest} more"] if rest > 0 else [])
-
-
-def reachable(n: int, interval: Method) -> float:
-    """Return the lower bound of n right answers of n."""
-    from fcbench.stats import clustered
-
-    return clustered([[1.0]] * n, method=interval).low or 0.0
-
-
-def _offset(verdict: Verdict) -> int | None:
-    failure = verdict.parse.failure
-    return None if failure is None or verdict.sample.error is not None else failure.offset
+        gate = Gate(thresholds, interval=interval)
+        return [miss.line for miss in misses(self, gate)] if thresholds else []

@@ -5,21 +5,17 @@ However many verdicts there are, this does not grow: it is as large as the cases
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from fcbench.metrics import metric, metric_names, unit_of
+from fcbench.metrics import Metric, metric, metric_names
 from fcbench.runs._reason import outcome_of
-from fcbench.types import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from fcbench.types import Case, Sample
-
-Metric = Callable[[Verdict], float | None]
+    from fcbench.types import Case, Sample, Verdict
 
 # Every float is a whole number of these, so that integers add them up without rounding: then their
 # order makes no difference, and a mean is, to the last bit, that of a list of them all.
@@ -53,8 +49,8 @@ class CaseTally(msgspec.Struct):
 class Tallies(msgspec.Struct):
     """What is known of all verdicts so far."""
 
-    metrics: dict[str, tuple[Metric, bool]]
-    """Those that say something here, and whether they are shares."""
+    metrics: dict[str, Metric]
+    """Those that say something here."""
     cases: dict[str, CaseTally]
     n_samples: int = 0
     n_errors: int = 0
@@ -63,15 +59,13 @@ class Tallies(msgspec.Struct):
     """How often a turn was of each outcome, and which case and repeat was the first."""
 
     def marks_of(self, verdict: Verdict) -> Marks:
-        """Return what a verdict adds. ValueError for a share that is none."""
+        """Return what a verdict adds. UsageError for a metric's value that is none."""
         values = []
-        for i, (name, (function, is_share)) in enumerate(self.metrics.items()):
-            value = function(verdict)
+        for i, one in enumerate(self.metrics.values()):
+            value = one(verdict)
             if value is None:
                 continue
-            if is_share and not 0 <= value <= 1:
-                raise ValueError(f"{name} is {value}: a share is from 0 to 1")
-            above, below = float(value).as_integer_ratio()
+            above, below = value.as_integer_ratio()
             values.append((i, above * (UNITS // below)))
         return Marks(outcome_of(verdict), verdict.is_right, values)
 
@@ -96,6 +90,10 @@ class Tallies(msgspec.Struct):
         """Return a sample's place in the order of the cases and repeats."""
         return self.cases[sample.case_id].place, sample.repeat
 
+    def metric(self, name: str) -> Metric:
+        """Return a metric by name: one of these, or one that says nothing here."""
+        return self.metrics.get(name) or metric(name)
+
     def means(self, name: str, tag: str | None = None) -> Iterator[tuple[float, int]]:
         """Yield the mean of a metric's values and their number, for each case that has any."""
         if name not in self.metrics:
@@ -112,12 +110,13 @@ class Tallies(msgspec.Struct):
         return {outcome: n for outcome, (n, _) in by_number}
 
 
-def tallies_of(cases: Iterable[Case], moot: Collection[str]) -> Tallies:
-    """Return tallies of nothing yet; moot metrics are not asked."""
-    names = [name for name in metric_names() if name not in moot]
-    functions = {name: (metric(name), unit_of(name) is None) for name in names}
+def tallies_of(cases: Iterable[Case], moot: Collection[str], own: Iterable[Metric] = ()) -> Tallies:
+    """Return tallies of nothing yet; moot metrics are not asked, the caller's `own` are."""
+    metrics = {name: metric(name) for name in metric_names() if name not in moot}
+    metrics |= {one.name: one for one in own}
+    n = len(metrics)
     empty = {
-        case.id: CaseTally(i, case.expects_call, case.tags, [0] * len(names), [0] * len(names))
+        case.id: CaseTally(i, case.expects_call, case.tags, [0] * n, [0] * n)
         for i, case in enumerate(cases)
     }
-    return Tallies(functions, empty)
+    return Tallies(metrics, empty)

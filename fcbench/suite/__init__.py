@@ -1,4 +1,18 @@
-"""Suites: read, validate, hash."""
+"""Suites: read, validate, hash.
+
+A suite is a list of cases. A case is what is said, the tools there are, and each answer that is
+right; in a file of JSON lines it is a line. fcbench.types.Case says what its fields mean, and
+`load_suite` which other schemas are read.
+
+>>> suite = load_suite("original_experiment")
+>>> len(suite.cases), suite.sha256[:12]
+(5, '7cf81ffec47e')
+>>> case = suite.cases[1]
+>>> case.messages[-1]["content"], case.expected
+('Show me Coit Tower on the map.', [[Call(name='show_map', arguments={'query': 'Coit Tower'})]])
+>>> suite_names()[:3]
+['abstain', 'mobile_actions', 'multi_turn']
+"""
 
 from __future__ import annotations
 
@@ -16,6 +30,19 @@ from fcbench.suite._lines import located
 from fcbench.suite._reading import Reading
 from fcbench.types import Case, Matching, Record
 
+__all__ = [
+    "HUB_PREFIX",
+    "MAX_NEW_TOKENS",
+    "Suite",
+    "fetch_suite",
+    "fetched_names",
+    "load_suite",
+    "load_training",
+    "read_training",
+    "suite_names",
+    "training_file",
+]
+
 HUB_PREFIX = "hf:"
 MAX_NEW_TOKENS = 256
 """What an answer may take where neither the suite nor the user says."""
@@ -23,6 +50,9 @@ MAX_NEW_TOKENS = 256
 
 class Suite(Record, frozen=True):
     """The cases of one suite, with the SHA-256 of the file they came from.
+
+    Made by load_suite, or of cases of your own: Suite("mine", cases, sha256="", source="mine");
+    then no stored run of it can be read again, because nobody knows where they came from.
 
     `training` is the file that few-shot examples are drawn from, or None. `source` is what
     load_suite was given, so that a run can name it. `matching` is when a call counts as right,

@@ -256,7 +256,7 @@ A, B    0    —        —         —             —
 
 A, B: no case has a value in both
 
-difference: second - first, with its 95 % paired bootstrap interval over cases.
+difference: second - first, with its 95 % interval over paired cases (bootstrap and Tango).
 p: exact McNemar test; of repeats, partial credit and amounts a sign-flip permutation test.
 
 A, B: 11 flipped cases of argument exact match

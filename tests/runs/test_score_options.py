@@ -391,12 +391,19 @@ def test_a_gate_refuses_errors_and_shows_five_failing_cases(suite):
         "argument_exact_match 50.0% [23.7%, 76.3%] of 10 is not at least 0.5 (lower bound)"
     )
     assert rest == [
-        line
-        for i in range(5)
-        for line in (
-            f"  c{i}: show_map.query: different: expected 'Oslo', called 'oslo'",
-            f"    got: {WRONG!r}",
-        )
+        "  outputs, over 10 cases of cases",
+        "  what the 10 turns were: calls 10",
+        "  5 fall short (other arguments 5), the first of them:",
+        *(
+            line
+            for i in range(5)
+            for line in (
+                f"  c{i}: show_map.query is different",
+                "    expected 'Oslo'",
+                "    called   'oslo'",
+                f"    text     {WRONG}",
+            )
+        ),
     ]
     scores.assert_at_least(argument_exact_match=exact(scores).low)
 
