@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fcbench._pytest.settings import from_root
 from fcbench.errors import UsageError, nearest
 from fcbench.metrics import metric_names
-from fcbench.runs import Options
+from fcbench.runs import Options, RunFolder
 from fcbench.runs._gate import Ceiling, Gate, check, require
 from fcbench.runs._no_worse import Regression, baseline_of, check_regression, require_no_worse
 from fcbench.text import show
@@ -102,6 +103,8 @@ def _split(given: dict[str, Any], config: pytest.Config) -> Asked:
     check_regression(regression)
     if isinstance(baseline, str):
         baseline = from_root(config, baseline)
+        if not Path(baseline).is_file():
+            RunFolder(Path(baseline)).manifest()  # one that is not there is known before any answer
     return Asked(run, gates, regression, baseline)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from fcbench.text import visible
@@ -43,7 +44,8 @@ def row_of(scores: Scores) -> Row:
     return Row(
         header=[*HEADER_BEFORE, *(name.replace("_", " ") for name in SHOWN), "errors"],
         cells=[visible(text) for text in cells],
-        folder=visible(row.run),
+        # One worker made the run, in a folder as it was named; others read it.
+        folder=visible(str(Path(row.run).absolute())) if row.run else "",
         properties=[(f"fcbench.{name}", visible(text)) for name, text in told],
     )
 

@@ -136,6 +136,8 @@ def script(shell: str) -> str:
         elif kind is not None:
             action.complete = _completer(kind)  # type: ignore[attr-defined]
     written: str = shtab.complete(parser, shell)
+    if shell == "bash":  # shtab 1.13 reads into a variable of the user's shell
+        written = written.replace("  COMPREPLY=()\n", "  local line\n  COMPREPLY=()\n", 1)
     return written.rstrip("\n") + "\n"
 
 

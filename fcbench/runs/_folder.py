@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fcbench.errors import RunError
+from fcbench.errors import RunError, nearest
 from fcbench.types import Sample
 
 if TYPE_CHECKING:
@@ -73,6 +73,10 @@ class RunFolder:
         path = self.path / MANIFEST
         try:
             manifest = json.loads(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            runs = self.path.parent.glob(f"*/{MANIFEST}")
+            near = nearest(self.path.name, [found.parent.name for found in runs])
+            raise RunError(f"{self.path}: no run stands here", near) from None
         except OSError as error:
             raise RunError(f"{path}: cannot be read: {error.strerror}") from error
         except (ValueError, RecursionError) as error:

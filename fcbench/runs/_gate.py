@@ -158,14 +158,18 @@ def _line(metric: Metric, tag: str | None, got: Estimate, threshold: float, gate
         f"{metric.name}{of_tag} {in_words(metric, got)} is not at {sign} {threshold:g} "
         f"({BOUNDS[gate.confidence]})"
     )
-    if gate.confidence == "point" or metric.unit is not None:
+    if gate.confidence == "point" or metric.unit is not None or not got.n:
         return line
     reach = reachable(got.n, gate.interval)  # that of 0 of n is as far from 0
     if gate.is_ceiling and 1 - reach > threshold:
-        return f"{line}; {got.n} cases cannot prove less than {1 - reach:.1%}"
+        return f"{line}; {_cases(got.n)} cannot prove less than {1 - reach:.1%}"
     if not gate.is_ceiling and reach < threshold:
-        return f"{line}; {got.n} cases cannot prove more than {reach:.1%}"
+        return f"{line}; {_cases(got.n)} cannot prove more than {reach:.1%}"
     return line
+
+
+def _cases(n: int) -> str:
+    return "1 case" if n == 1 else f"{n} cases"
 
 
 def in_words(metric: Metric, got: Estimate) -> str:

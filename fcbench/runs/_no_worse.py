@@ -8,25 +8,28 @@ little, and what is not shown passes.) With one: is it shown to be worse by less
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from fcbench.errors import UsageError
 from fcbench.metrics import metric_names
 from fcbench.runs._compare import compare
 from fcbench.runs._failures import SHOWN_CASES, case_lines, is_failing, where
 from fcbench.runs._gate import in_words, refuse_errors
+from fcbench.runs._read import read_run
 from fcbench.runs._score import score
 from fcbench.stats import non_inferiority, paired_bootstrap, sign_flip, smallest_significant
 from fcbench.text import shorten, visible
+from fcbench.types import Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from fcbench.metrics import Metric
     from fcbench.runs._compare import Comparison, Flip
     from fcbench.runs._scores import Scores
-    from fcbench.types import Run
 
 
 class Regression(NamedTuple):
@@ -38,11 +41,17 @@ class Regression(NamedTuple):
 
 
 def baseline_of(baseline: Scores | Run | str | Path, scores: Scores, metric: str) -> Scores:
-    """Return the scores of a baseline: of a run, they are by the same rules as those beside it."""
+    """Return the scores of a baseline: of a run, they are by the same rules as those beside it.
+
+    A run may be over more cases of the suite: the others are left aside.
+    """
     from fcbench.runs._scores import Scores
 
     if isinstance(baseline, Scores):
         return baseline
+    if isinstance(baseline, Run) or not Path(baseline).is_file():
+        made = baseline if isinstance(baseline, Run) else read_run(baseline)
+        baseline = _on_cases_of(scores, made)
     rules = scores.matching
     own = [] if metric in metric_names() else [scores.tallies.metric(metric)]
     return score(
@@ -51,6 +60,17 @@ def baseline_of(baseline: Scores | Run | str | Path, scores: Scores, metric: str
         normalise=rules.normalise,
         schema_defaults=rules.schema_defaults,
         metrics=own,
+    )
+
+
+def _on_cases_of(scores: Scores, made: Run) -> Run:
+    asked = scores.tallies.cases
+    if not asked.keys() < {case.id for case in made.cases}:
+        return made
+    return msgspec.structs.replace(
+        made,
+        cases=[case for case in made.cases if case.id in asked],
+        samples=[sample for sample in made.samples if sample.case_id in asked],
     )
 
 

@@ -399,7 +399,7 @@ def test_a_pickled_model_is_refused(tiny_model, tmp_path):
 def test_unknown_dtypes_and_backends_name_the_nearest(tiny_model):
     with pytest.raises(UsageError, match="did you mean float32"):
         open_model(str(tiny_model), ModelOptions(dtype="flaot32"))
-    with pytest.raises(UsageError, match="no such name among backends: pyton"):
+    with pytest.raises(UsageError, match="no kind of model is called pyton"):
         open_model("pyton:a:b")
 
 

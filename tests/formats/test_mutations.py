@@ -140,8 +140,9 @@ def shapes_by_mutation() -> dict[str, set]:
     return shapes((m.kind, *damage) for m in MUTATIONS for damage in some_damages(m))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "arguments_not_json"])
 def test_a_kind_has_three_tests_of_different_shape_one_by_mutation(kind):
+    # Of arguments_not_json no text is: a server says it, see tests/runs/test_native.py.
     by_hand, by_mutation = shapes_by_hand()[kind], shapes_by_mutation()[kind]
     assert by_mutation
     assert len(by_hand) >= 2

@@ -198,19 +198,22 @@ def test_a_marked_test_is_compared_with_a_stored_run(project):
         @pytest.mark.fcbench(model=ANSWER, suite=S, limit=40, no_worse_than=RUN, margin=0.1)
         def test_4_shown(): pass
 
-        @pytest.mark.fcbench(model=ANSWER, suite=S, limit=39, no_worse_than=RUN)
+        @pytest.mark.fcbench(model=ANSWER, suite=S, limit=41, no_worse_than=RUN)
         def test_5_other_cases(): pass
 
         @pytest.mark.fcbench(model=ANSWER, suite=S, limit=40, no_worse_than="no_such_run")
         def test_6_no_baseline(): pass
+
+        @pytest.mark.fcbench(model=ANSWER, suite=S, limit=39, no_worse_than=RUN)
+        def test_7_the_baselines_other_cases_are_left_aside(): pass
         """
     )
     result = project.runpytest("-p", "no:randomly")
-    result.assert_outcomes(passed=3, failed=2, errors=2)
+    result.assert_outcomes(passed=4, failed=2, errors=2)
     result.stdout.fnmatch_lines(
         [
-            "UsageError: the runs are over different cases: 1 are only in the first, 0 *",
-            "RunError: no_such_run*cannot be read*",
+            "UsageError: the runs are over different cases: 0 are only in the first, 1 *",
+            "RunError: no_such_run: no run stands here",
             "syntax_validity is worse than the baseline's: 0.0% * of 38, the baseline 100.0% * of 38",
             "  p = 3.6e-12 is at most 0.05 (one-sided exact McNemar test, n = 38)",
             "  the least difference that 38 cases could have shown: 13.2 points",

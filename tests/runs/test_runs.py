@@ -474,7 +474,7 @@ def test_to_pandas_has_a_row_a_case():
 def test_a_threshold_that_n_cases_cannot_prove_says_so():
     scores = score({"map": RIGHT}, suite="original_experiment")
     (line,) = scores.missed({"argument_exact_match": 0.9})
-    assert line.endswith("; 1 cases cannot prove more than 20.7%")
+    assert line.endswith("; 1 case cannot prove more than 20.7%")
 
 
 def test_pydoc_shows_the_public_names():

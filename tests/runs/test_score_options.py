@@ -410,10 +410,7 @@ def test_a_gate_refuses_errors_and_shows_five_failing_cases(suite):
 
 def test_a_metric_over_no_case_reaches_no_threshold(suite):
     (line,) = fcbench.score({"c0": RIGHT}, suite).missed({"abstention": 0.1})
-    assert line == (
-        "abstention — (over no case) is not at least 0.1 (lower bound); "
-        "0 cases cannot prove more than 0.0%"
-    )
+    assert line == "abstention — (over no case) is not at least 0.1 (lower bound)"
 
 
 def test_a_gate_on_a_metric_that_is_moot_is_missed(suite):
