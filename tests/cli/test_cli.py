@@ -320,7 +320,7 @@ def bad_inputs(tmp_path: Path, case_row) -> dict[str, tuple[list[str], str]]:
         "unknown option": (["parse", "--mdoe", "strict"], "no such option: --mdoe"),
         "unknown command": (["rnu"], "no such command: rnu"),
         "missing file": (["parse", "none.txt"], "none.txt: cannot be read"),
-        "not a run": (["score", "results/none"], "run.json: cannot be read"),
+        "not a run": (["score", "results/none"], "results/none: no run stands here"),
         "no runs": (["leaderboard", "--results", "none"], "none: holds no run that can be read"),
         "two ways to say examples": ([*RUN, "--few-shot", "2", "--prompt", "raw+3"], "both say how many examples"),
         "gate where less is better": ([*RUN, "--fail-under", "over_calling=0.1"], "of over_calling less is better"),

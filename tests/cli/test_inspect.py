@@ -196,7 +196,7 @@ def test_a_long_answer_is_cut_for_people_and_whole_for_machines(fcbench_cli, her
         (("flashlight",), "no such case in the shipped suites: flashlight", "did you mean flashlight-and-"),
         (("mpa", "--suite", "original_experiment"), "no such case in original_experiment: mpa", "did you mean map"),
         (("map", "--suite", "nowhere"), "no such suite, folder or file: nowhere", ""),
-        (("map", "--run", "nowhere"), "run.json: cannot be read", ""),
+        (("map", "--run", "nowhere"), "nowhere: no run stands here", ""),
         (("map", "--prompt", "chta"), "no such name among prompts: chta", "did you mean chat?"),
         (("map", "--model", "./nowhere"), "./nowhere: no such model folder", ""),
     ],
