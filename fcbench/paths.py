@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 """The file of a LoRA adapter's weights, as peft writes it."""
@@ -15,6 +15,26 @@ def data_folder(name: str) -> Path:
     """Return the folder `grammars` or `suites`, from the wheel's fcbench/_data or the checkout."""
     installed = _PACKAGE / "_data" / name
     return installed if installed.is_dir() else _PACKAGE.parent / name
+
+
+def within(folder: Path, name: str) -> Path:
+    """Return the path of a file that somebody else's text names, which cannot leave the folder.
+
+    ValueError with the reason for a name that leads out of it (.., an absolute path, a symbolic
+    link), that no file can have, or that is there and no plain file: a pipe would never end.
+    """
+    # Windows' rules on every system: what is refused on one of them is refused on all.
+    named = PureWindowsPath(name)
+    if not name or "\0" in name:
+        raise ValueError(f"no file has the name {name!r}")
+    if named.drive or named.root or ".." in named.parts:
+        raise ValueError(f"{name} leads out of its folder")
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{name} is a symbolic link that leads out of its folder")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{name} is no plain file")
+    return path
 
 
 def sha256_of(path: Path) -> str:

@@ -50,10 +50,11 @@ class ModelOptions(msgspec.Struct, frozen=True):
     refuses if it has no say in that; `repeats` how often each case will be asked, refused where all
     answers would be the same; `prefix_memory` the bytes that beginnings which prompts share may
     take, None for a part of what is free, 0 to share nothing. `allow_float16` is for models that
-    are known to overflow in it. `native` is whether some prompts will be native, which a backend
+    are known to overflow in it. `trust_remote_code` runs code from the model's repository, with all
+    the rights of this process. `native` is whether some prompts will be native, which a backend
     refuses that has no chat endpoint. `timeout_seconds` is how long a server may take to answer,
     `retries` how often it is asked again where that can help; for servers `batch_size` is the
-    number of requests at a time.
+    number of requests at a time. `n_sharing` is how many replicas share the machine's memory.
     """
 
     adapter: str | None = None
@@ -64,9 +65,11 @@ class ModelOptions(msgspec.Struct, frozen=True):
     repeats: int = 1
     prefix_memory: int | None = None
     allow_float16: bool = False
+    trust_remote_code: bool = False
     native: bool = False
     timeout_seconds: float = 600.0
     retries: int = 4
+    n_sharing: int = 1
 
 
 class Outline(msgspec.Struct, frozen=True):

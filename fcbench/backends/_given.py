@@ -20,6 +20,7 @@ LOADING = (
     "batch_size",
     "prefix_memory",
     "allow_float16",
+    "trust_remote_code",
     "timeout_seconds",
     "retries",
 )

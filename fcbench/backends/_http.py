@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import threading
 import time
 import weakref
@@ -35,10 +36,20 @@ MOST_RETRY_AFTER_SECONDS = 300.0
 CONNECT_SECONDS = 30.0
 GRACE_SECONDS = 1.0  # for the clock that looks between pieces to be the first to notice
 MOST_BYTES = 64 * 2**20
+HIDDEN = "[key]"
 SHORTEST_SECRET = 8  # what stands for a key where none is needed ("EMPTY", "none") is a word
 
 
-def key_for(url: str) -> str | None:
+class Secret(str):
+    """A text that is not shown where a function's values are: `pytest --showlocals`, for one."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(HIDDEN)
+
+
+def key_for(url: str) -> Secret | None:
     """Return the key for a server, from the environment alone: FCBENCH_API_KEY for any.
 
     OPENAI_API_KEY goes to https://api.openai.com and nowhere else. UsageError for a key that no
@@ -47,7 +58,7 @@ def key_for(url: str) -> str | None:
     parts = urlsplit(url)
     is_openai = parts.scheme == "https" and parts.netloc.lower() == OPENAI_HOST
     for name in (KEY, OPENAI_KEY) if is_openai else (KEY,):
-        key = os.environ.get(name, "").strip()
+        key = Secret(os.environ.get(name, "").strip())
         if key and not (key.isascii() and key.isprintable()):
             # Said here, by its name: the library's own error would show it.
             raise UsageError(f"{name} holds characters that no header can hold")
@@ -67,7 +78,8 @@ def checked_url(url: str) -> str:
         _ = parts.port
     except ValueError:
         raise UsageError("not the address of a server", hint=_EXAMPLE) from None
-    if "@" in parts.netloc or "?" in url or "#" in url:
+    # Anywhere: a password with a slash in it ends the part that a URL calls its host.
+    if set("@?#") & set(url):
         raise UsageError(
             "the address of a server holds no name, password, query or fragment",
             hint=f"a key is read from the environment: {KEY}",
@@ -87,7 +99,7 @@ def _as_it_is(answer: Json) -> Json:
 class Endpoint:
     """A server's address, and how patiently it is asked. Threads may share it."""
 
-    def __init__(self, url: str, options: ModelOptions, *, key: str | None = None) -> None:
+    def __init__(self, url: str, options: ModelOptions, *, key: Secret | None = None) -> None:
         """UsageError for an address that is none, MissingExtra without httpx."""
         self.url = checked_url(url)
         try:
@@ -96,11 +108,12 @@ class Endpoint:
             raise MissingExtra("httpx", "server") from error
         self._seconds = options.timeout_seconds
         self._retries = options.retries
-        self._key = key
+        is_secret = len(key or "") >= SHORTEST_SECRET
+        self._secret = _written(key or "") if is_secret else None
         # Nothing compressed: a few bytes could unpack to gigabytes before they are counted.
         headers = {"Accept-Encoding": "identity", "User-Agent": "fcbench"}
         if key is not None:
-            headers["Authorization"] = f"Bearer {key}"
+            headers["Authorization"] = Secret(f"Bearer {key}")
         self._client = httpx.Client(
             headers=headers,
             timeout=httpx.Timeout(self._seconds, connect=min(self._seconds, CONNECT_SECONDS)),
@@ -215,17 +228,41 @@ class Endpoint:
             if len(body) > MOST_BYTES:
                 what = f"{self.url}: an answer of more than {MOST_BYTES} bytes"
                 raise BackendError(what, kind="not_json")
-        if self._key is None or len(self._key) < SHORTEST_SECRET:
+        if self._secret is None:
             return bytes(body)
-        # Some servers echo the headers that they were sent, and what they say is stored.
-        return bytes(body).replace(self._key.encode(), b"[key]")
+        # Some servers echo the headers that they were sent, and what they say is stored. Latin-1
+        # for bytes that are no text; a key is ASCII.
+        return self._secret.sub(HIDDEN, body.decode("latin-1")).encode("latin-1")
 
     def _too_slow(self) -> BackendError:
         what = f"{self.url}: no whole answer within {self._seconds:g} s"
         return BackendError(what, kind="timeout", retryable=True)
 
     def _hide(self, text: str) -> str:
-        return text if self._key is None else text.replace(self._key, "[key]")
+        return text if self._secret is None else self._secret.sub(HIDDEN, text)
+
+
+def _written(secret: str) -> re.Pattern[str]:
+    r"""Return what finds a secret as it is, and as JSON, URLs and HTML write its characters.
+
+    Many servers escape some of them in JSON: / as \/, + as \u002B.
+
+    >>> _written("a/b+").sub("[key]", r"a/b+ a\/b\u002B a%2fb&#43; a/c")
+    '[key] [key] [key] a/c'
+    """
+    return re.compile("".join(map(_character, secret)))
+
+
+def _character(char: str) -> str:
+    code = f"{ord(char):02x}"
+    # Bounded, or a body of backslashes alone took the square of its length.
+    ways = [
+        (r"\\{0,4}" if char in '/"\\' else "") + re.escape(char),
+        rf"\\{{1,4}}u00(?i:{code})",
+        f"%(?i:{code})",
+        f"&#(?:(?i:x0{{0,4}}{code})|0{{0,4}}{ord(char)});",
+    ]
+    return f"(?:{'|'.join(ways)})"
 
 
 def _backoff(n_asked: int) -> float:

@@ -105,7 +105,7 @@ def _stops(parameters: str) -> list[str]:
     for quoted in re.findall(r"^stop\s+(\".*\")$", parameters, flags=re.MULTILINE):
         try:
             found.append(str(ast.literal_eval(quoted)))
-        except (SyntaxError, ValueError):
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
             log.warning("a stop of the Modelfile cannot be read: %s", quoted)
     return found
 

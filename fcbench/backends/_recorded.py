@@ -19,8 +19,10 @@ from fcbench.formats._numbers import read_integer
 from fcbench.types import Sample
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Callable, Iterable
     from pathlib import Path
+    from typing import BinaryIO
 
     from fcbench.types import Call, Json
 
@@ -38,9 +40,19 @@ BITS = 4096
 """Repeats that one integer of Answered stands for: small enough to be copied with every answer."""
 
 
-def read_lines(path: Path) -> Iterator[Found]:
-    """Yield the records of JSON lines, none of which is kept. UsageError with file and line."""
-    read = json.JSONDecoder(parse_int=read_integer, parse_constant=_refuse).decode
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON value")
+
+
+_read = json.JSONDecoder(parse_int=read_integer, parse_constant=_refuse).decode
+
+
+def read_lines(path: Path, begins: array[int] | None = None) -> Iterator[Found]:
+    """Yield the records of JSON lines, none of which is kept. UsageError with file and line.
+
+    Where each begins is added to `begins`, if it is given, before it is yielded: see read_line.
+    """
+    offset = 0
     try:
         with path.open("rb") as file:
             for number, line in enumerate(iter(lambda: file.readline(MOST_BYTES), b""), start=1):
@@ -49,10 +61,12 @@ def read_lines(path: Path) -> Iterator[Found]:
                         f"{path}:{number}: longer than {MOST_BYTES:,} bytes",
                         hint="one JSON object a line",
                     )
-                # Some editors begin a file with a byte order mark.
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip()
+                text = _text(line, offset)
+                if begins is not None and text:
+                    begins.append(offset)
+                offset += len(line)
                 if text:
-                    yield f"{path}:{number}", read(text)
+                    yield f"{path}:{number}", _read(text)
     except json.JSONDecodeError as error:
         what = f"not JSON: {error.msg} at column {error.colno}"
         raise UsageError(f"{path}:{number}: {what}") from error
@@ -64,6 +78,17 @@ def read_lines(path: Path) -> Iterator[Found]:
         raise UsageError(f"{path}:{number}: not JSON: {error}") from error
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def read_line(file: BinaryIO, begin: int) -> Any:
+    """Return the record of a line that was read before. ValueError if it is another now."""
+    file.seek(begin)
+    return _read(_text(file.readline(MOST_BYTES), begin))
+
+
+def _text(line: bytes, begin: int) -> str:
+    # Some editors begin a file with a byte order mark.
+    return line.decode("utf-8" if begin else "utf-8-sig").rstrip()
 
 
 def samples_of(records: Callable[[], Iterable[Found]]) -> Iterator[tuple[str, Sample]]:
@@ -107,7 +132,7 @@ def sample_of(where: str, record: Any) -> Sample:
         answers["native_calls"] = _native(where, answers)
     try:
         return msgspec.convert({**fields, **answers}, Sample)
-    except msgspec.ValidationError as error:
+    except ValueError as error:  # msgspec's; it has no words for half a surrogate pair
         raise UsageError(f"{where}: {error}", hint=HINT) from error
 
 
@@ -120,15 +145,16 @@ def _native(where: str, answers: dict[str, Json]) -> list[Call]:
         raise UsageError(f"{where}: $.{error}", hint=HINT) from error
 
 
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON value")
-
-
 class Answered:
     """Which repeats of which cases were answered: a bit for each, whatever the repeat's number."""
 
     def __init__(self) -> None:
         self._bits: dict[str, dict[int, int]] = {}
+
+    def has(self, case_id: str, repeat: int) -> bool:
+        """Whether an answer was noted."""
+        block, place = divmod(repeat, BITS)
+        return bool(self._bits.get(case_id, {}).get(block, 0) >> place & 1)
 
     def add(self, case_id: str, repeat: int) -> bool:
         """Note an answer. Return False if it was noted before."""

@@ -15,7 +15,7 @@ from fcbench.errors import BackendError, MissingExtra, UsageError
 from fcbench.types import Decoding, Request, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from fcbench.backends import ModelOptions
 
@@ -27,45 +27,62 @@ N_AT_ONCE = 8
 
 
 def answer_all(
-    requests: Sequence[Request], decoding: Decoding, ask: Ask, *, n_at_once: int
+    requests: Iterable[Request], decoding: Decoding, ask: Ask, *, n_at_once: int
 ) -> Iterator[Sample]:
     """Yield one sample a request as each is finished, never more than `n_at_once` in flight.
 
     A BackendError from `ask` is a sample with an error; what else it raises is raised here. Where
     nothing was ever answered and `n_at_once` requests found nobody to connect to, the rest are
-    errors at once: a server that is not there must not cost hours of patience.
+    errors at once: a server that is not there must not cost hours of patience. No request is read
+    before it is asked.
     """
-    work = _Work(requests, decoding, ask, min(n_at_once, len(requests)))
+    work = _Work(requests, decoding, ask, n_at_once)
     for _ in range(work.n_threads):
         # Daemons: an interrupted run does not wait for answers that nobody will read.
         threading.Thread(target=work.run, name="fcbench-ask", daemon=True).start()
+    n_working = work.n_threads
     try:
-        for _ in requests:
+        while n_working:
             found = work.done.get()
             if isinstance(found, BaseException):
                 raise found
-            yield found
+            if found is None:
+                n_working -= 1
+            else:
+                yield found
     finally:
         work.take_all()
 
 
 class _Work:
-    """Requests that several threads take one by one, and what came of each."""
+    """Requests that several threads take one by one, and what came of each.
+
+    In `done` None is a thread that has come to its end.
+    """
 
     def __init__(
-        self, requests: Sequence[Request], decoding: Decoding, ask: Ask, n_threads: int
+        self, requests: Iterable[Request], decoding: Decoding, ask: Ask, n_threads: int
     ) -> None:
-        self.done: queue.SimpleQueue[Sample | BaseException] = queue.SimpleQueue()
+        self.done: queue.SimpleQueue[Sample | BaseException | None] = queue.SimpleQueue()
         self.n_threads = n_threads
         self._decoding = decoding
         self._ask = ask
         self._lock = threading.Lock()
-        self._waiting = list(reversed(requests))
+        self._waiting = iter(requests)  # a prompt is rendered when it is taken
         self._has_answered = False
         self._n_refused = 0
 
     def run(self) -> None:
         """Answer requests until there are none left."""
+        # A mistake of ours must end the run, and not leave it waiting for this thread.
+        try:
+            self._run()
+        except BaseException as error:  # noqa: BLE001
+            self.done.put(error)
+        else:
+            self.done.put(None)
+
+    def _run(self) -> None:
         while (request := self._take()) is not None:
             try:
                 self.done.put(self._ask(request, self._decoding))
@@ -75,20 +92,16 @@ class _Work:
                 if self._is_nobody_there(error):
                     for unasked in self.take_all():
                         self.done.put(failed(unasked, error))
-            # A mistake of ours must end the run, and not leave it waiting for this thread.
-            except BaseException as error:  # noqa: BLE001
-                self.done.put(error)
-                return
 
-    def take_all(self) -> list[Request]:
+    def take_all(self) -> Iterator[Request]:
         """Return the requests that no thread has taken; none is taken any more."""
         with self._lock:
-            waiting, self._waiting = self._waiting[::-1], []
+            waiting, self._waiting = self._waiting, iter(())
             return waiting
 
     def _take(self) -> Request | None:
         with self._lock:
-            return self._waiting.pop() if self._waiting else None
+            return next(self._waiting, None)
 
     def _is_nobody_there(self, error: BackendError) -> bool:
         with self._lock:

@@ -131,7 +131,9 @@ class PythonBackend:
         del decoding  # the function decides
         step = self._batch_size
         for first in range(0, len(requests), step):
-            yield from self._answer(requests[first : first + step])
+            batch = requests[first : first + step]
+            if batch:  # an interrupted run's requests end early
+                yield from self._answer(batch)
 
     def _answer(self, batch: Sequence[Request]) -> list[Sample]:
         started = time.perf_counter()

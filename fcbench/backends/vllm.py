@@ -107,6 +107,9 @@ def engine_arguments(name: str, options: ModelOptions) -> dict[str, Any]:
         "dtype": dtype_of(options.dtype),
         # The model's own would limit the length of answers, and no more is taken from it.
         "generation_config": "vllm",
+        # Without it vLLM reads pickles where a model has nothing else.
+        "load_format": "safetensors",
+        "trust_remote_code": options.trust_remote_code,
     }
     if options.batch_size is not None:
         arguments["max_num_seqs"] = options.batch_size
@@ -167,6 +170,8 @@ class VllmBackend:
         )
         self.bos = bos_of(self._tokenizer)
         self.manifest = self._describe(name, str(vllm.__version__))
+        if options.trust_remote_code:
+            self.manifest["trust_remote_code"] = True
         self._adapter: Any = None
         if options.adapter is not None:
             self._adapter, self.manifest["adapter"] = self._apply(options.adapter)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from fcbench import prompts
+from fcbench.formats._bounds import bounded
+from fcbench.formats._jinja import MODELS_OWN
 from fcbench.prompts._case_text import one_answer, openai_tools
 
 if TYPE_CHECKING:
@@ -73,9 +75,10 @@ def _answer(case: Case) -> dict[str, Json]:
 def _render(subject: Subject, messages: list[Json], tools: Json) -> str | None:
     """Return what the template makes of a conversation, None where it refuses."""
     try:
-        rendered = subject.tokenizer.apply_chat_template(
-            messages, tools=tools or None, tokenize=False, add_generation_prompt=False
-        )
+        with bounded(MODELS_OWN):
+            rendered = subject.tokenizer.apply_chat_template(
+                messages, tools=tools or None, tokenize=False, add_generation_prompt=False
+            )
     # The boundary to the model's own template: what it refuses nobody was trained on.
     except Exception:  # noqa: BLE001
         return None

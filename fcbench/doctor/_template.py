@@ -8,6 +8,8 @@ from fcbench.doctor._finding import FINE, NOT_APPLICABLE, as_warning, found
 from fcbench.doctor._subject import CHAT, listed, quoted
 from fcbench.errors import FcbenchError
 from fcbench.formats import detect_format, parse
+from fcbench.formats._bounds import bounded
+from fcbench.formats._jinja import MODELS_OWN
 from fcbench.prompts._case_text import one_answer, openai_tools
 from fcbench.text import shorten
 
@@ -109,12 +111,13 @@ def _rendered(
             for c in answer
         ]
         messages.append({"role": "assistant", "content": "", "tool_calls": calls})
-    rendered = subject.tokenizer.apply_chat_template(
-        subject.wire.prepare_messages(messages),
-        tools=openai_tools(case) if with_tools else None,
-        tokenize=False,
-        add_generation_prompt=answer is None,
-    )
+    with bounded(MODELS_OWN):
+        rendered = subject.tokenizer.apply_chat_template(
+            subject.wire.prepare_messages(messages),
+            tools=openai_tools(case) if with_tools else None,
+            tokenize=False,
+            add_generation_prompt=answer is None,
+        )
     return str(rendered)
 
 

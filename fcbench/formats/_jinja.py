@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from fcbench.errors import UsageError
 from fcbench.formats import name_of
+from fcbench.formats._bounds import bounded
 
 if TYPE_CHECKING:
     import jinja2
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 FALLBACK = "functiongemma"
+MODELS_OWN = "the model's chat template"
 
 
 def own_template(format: str = FALLBACK) -> str:
@@ -50,22 +52,29 @@ class GivenTemplate:
     def __init__(self, source: str, bos: str, eos: str = "") -> None:
         """UsageError for a text that is no template."""
         self.source = source
-        self._template = compile_template(source, "the model's chat template", strict=False)
+        self._template = compile_template(source, MODELS_OWN, strict=False)
         self._tokens = {"bos_token": bos, "eos_token": eos}
+
+    def __reduce__(self) -> tuple[type[GivenTemplate], tuple[str, str, str]]:
+        # What is compiled cannot be sent to another process; what it is compiled from can.
+        tokens = self._tokens
+        return GivenTemplate, (self.source, tokens["bos_token"], tokens["eos_token"])
 
     def __call__(self, messages: list[dict[str, Json]], tools: list[dict[str, Json]]) -> str:
         """Return the prompt of a conversation. UsageError if the template refuses it."""
         try:
-            return self._template.render(
-                messages=messages, tools=tools or None, add_generation_prompt=True, **self._tokens
-            )
+            with bounded(MODELS_OWN):
+                return self._template.render(
+                    messages=messages,
+                    tools=tools or None,
+                    add_generation_prompt=True,
+                    **self._tokens,
+                )
         except UsageError:
             raise
         # The boundary to the model's own template: an expression in it may raise anything.
         except Exception as error:
-            raise UsageError(
-                f"the model's chat template refuses this conversation: {error}"
-            ) from error
+            raise UsageError(f"{MODELS_OWN} refuses this conversation: {error}") from error
 
 
 def compile_template(source: str, shown: str, *, strict: bool = True) -> jinja2.Template:
@@ -76,7 +85,10 @@ def compile_template(source: str, shown: str, *, strict: bool = True) -> jinja2.
     import jinja2
 
     try:
-        return _compile(source, strict=strict)
+        with bounded(shown):
+            return _compile(source, strict=strict)
+    except RecursionError as error:
+        raise UsageError(f"{shown}: not a Jinja template: nested too deep") from error
     except jinja2.TemplateSyntaxError as error:
         raise UsageError(
             f"{shown}:{error.lineno}: not a Jinja template: {error.message}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcbench.errors import UsageError
+from fcbench.formats._bounds import bounded
 from fcbench.formats._jinja import compile_template
 from fcbench.prompts._case_text import example_text, last_user_text, one_answer, openai_tools
 
@@ -36,19 +37,20 @@ def render(case: Case, examples: Sequence[Case], style: Style) -> str:
     path = str(style.prompt_file)
     template = load(path)
     try:
-        return template.render(
-            bos=style.bos,
-            messages=style.wire.prepare_messages(case.messages),
-            tools=openai_tools(case),
-            user=last_user_text(case),
-            examples=[
-                {
-                    "user": example_text(e, style.wire.TRIGGER),
-                    "answer": style.wire.render(one_answer(e)),
-                }
-                for e in examples
-            ],
-        )
+        with bounded(path):
+            return template.render(
+                bos=style.bos,
+                messages=style.wire.prepare_messages(case.messages),
+                tools=openai_tools(case),
+                user=last_user_text(case),
+                examples=[
+                    {
+                        "user": example_text(e, style.wire.TRIGGER),
+                        "answer": style.wire.render(one_answer(e)),
+                    }
+                    for e in examples
+                ],
+            )
     except UsageError:
         raise
     # The boundary to a user's template: an expression in it may raise anything.

@@ -20,15 +20,19 @@ import hashlib
 import re
 import tomllib
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from fcbench.errors import SuiteError, UsageError, nearest
-from fcbench.paths import data_folder
+from fcbench.paths import data_folder, sha256_of, within
 from fcbench.suite import _bfcl, _bfcl_files, _bfcl_wheel, _rows
 from fcbench.suite._lines import located
 from fcbench.suite._reading import Reading
 from fcbench.types import Case, Matching, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
     "HUB_PREFIX",
@@ -168,7 +172,7 @@ def load_suite(name_or_path: str | Path) -> Suite:
     if is_folder:
         return _from_folder(path, source)
     if is_file:
-        return _from_lines({path.name: path.read_bytes()}, source)
+        return _from_lines({path.name: path}, source)
     raise UsageError(
         f"no such suite, folder or file: {source}", hint=nearest(source, suite_names())
     )
@@ -214,26 +218,24 @@ def _from_bfcl(path: Path | None, source: str) -> Suite:
 
 def _from_folder(folder: Path, source: str) -> Suite:
     toml = folder / "suite.toml"
-    manifest = _read_manifest(toml)
+    manifest = _read_manifest(_named(folder, toml.name, toml))
     if manifest.schema and manifest.schema not in _rows.SCHEMAS:
         raise SuiteError(
             f"{toml}: $.schema: no such schema: {manifest.schema}",
             nearest(manifest.schema, _rows.SCHEMAS),
         )
-    content = _read_hashed(folder / manifest.cases, manifest.cases_sha256, toml)
-    shown, reading = (
-        str(folder / manifest.cases),
-        Reading("eval", manifest.schema, manifest.ordered),
-    )
+    path = _named(folder, manifest.cases, toml)
+    sha256 = _hashed(path, manifest.cases_sha256, toml)
+    shown, reading = str(path), Reading("eval", manifest.schema, manifest.ordered)
     training = None
     if manifest.train is not None:
-        training = folder / manifest.train
+        training = _named(folder, manifest.train, toml)
         if manifest.train_sha256 is not None:
-            _read_hashed(training, manifest.train_sha256, toml)
+            _hashed(training, manifest.train_sha256, toml)
     return Suite(
         name=manifest.name,
-        cases=_some(_rows.parse(shown, content, reading), shown),
-        sha256=hashlib.sha256(content).hexdigest(),
+        cases=_some(_rows.parse(shown, path, reading), shown),
+        sha256=sha256,
         source=source,
         description=manifest.description,
         licence=manifest.licence,
@@ -260,23 +262,32 @@ def _read_manifest(toml: Path) -> _Manifest:
         raise SuiteError(f"{toml}: {located(error)}") from error
 
 
-def _read_hashed(path: Path, sha256: str | None, toml: Path) -> bytes:
+def _named(folder: Path, name: str, toml: Path) -> Path:
     try:
-        content = path.read_bytes()
+        return within(folder, name)
+    except (ValueError, OSError) as error:  # OSError for a name that is too long, say
+        raise SuiteError(
+            f"{toml}: names a file that cannot be: {error}",
+            hint="a suite's files stand in its own folder",
+        ) from error
+
+
+def _hashed(path: Path, sha256: str | None, toml: Path) -> str:
+    """Return a file's hash. SuiteError if it is not the one that the suite.toml says."""
+    try:
+        found = sha256_of(path)
     except OSError as error:
         raise SuiteError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:  # a NUL in its name
-        raise SuiteError(f"{toml}: names a file that cannot be: {error}") from error
-    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+    if sha256 is not None and found != sha256:
         raise SuiteError(
             f"{path}: its SHA-256 is not the one in {toml}",
             hint="a frozen file was changed; restore it, or give the changed suite a new name",
         )
-    return content
+    return found
 
 
-def _from_lines(files: dict[str, bytes], source: str) -> Suite:
-    """Build a suite from whole files, by their names; its hash is over all of them in order.
+def _from_lines(files: Mapping[str, bytes | Path], source: str) -> Suite:
+    """Build a suite from files or their bytes, by their names; its hash is over all, in order.
 
     Of several files, one that is named for training is not evaluated, whatever its rows say.
     """
@@ -291,9 +302,25 @@ def _from_lines(files: dict[str, bytes], source: str) -> Suite:
     return Suite(
         name=_stem(source),
         cases=_some(cases, source),
-        sha256=hashlib.sha256(b"".join(files.values())).hexdigest(),
+        sha256=_sha256_of_all(files.values(), source),
         source=source,
     )
+
+
+def _sha256_of_all(files: Iterable[bytes | Path], source: str) -> str:
+    """Return the hash of files one after the other."""
+    digest = hashlib.sha256()
+    try:
+        for content in files:
+            if isinstance(content, bytes):
+                digest.update(content)
+            else:
+                with content.open("rb") as file:
+                    while block := file.read(2**20):
+                        digest.update(block)
+    except OSError as error:
+        raise SuiteError(f"{source}: cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
 
 
 def _stem(source: str) -> str:

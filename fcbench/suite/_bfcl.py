@@ -21,6 +21,7 @@ from fcbench.errors import SuiteError, UsageError, nearest
 from fcbench.suite._checks import check_messages
 from fcbench.suite._lines import Fault, convert, decode, json_type, lines, located_in
 from fcbench.suite._messages import read_message
+from fcbench.text import show
 from fcbench.types import Call, Case, Tool
 
 if TYPE_CHECKING:
@@ -195,7 +196,8 @@ def _schema(doc: Json, path: str) -> dict[str, Json]:
     schema = dict(doc)
     kind = schema.pop("type", None)
     if not isinstance(kind, str) or kind not in _TYPES:
-        raise Fault(f"{path}.type", f"not a type of BFCL: {kind}", nearest(str(kind), _TYPES))
+        named = kind if isinstance(kind, str) else show(kind)
+        raise Fault(f"{path}.type", f"not a type of BFCL: {named}", nearest(named, _TYPES))
     name = _TYPES[kind]
     if "properties" in schema:
         properties = schema["properties"]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _IN_WHEEL = "bfcl_eval/data"
 _LARGEST = 64 * 2**20  # the largest of them has 5 MB
+_UNPACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class Files(NamedTuple):
@@ -47,6 +48,8 @@ def opened(path: Path) -> Iterator[Files]:
 
 
 def _from_folder(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise SuiteError(f"{path}: cannot be read: no plain file")
     try:
         return path.read_bytes()
     except OSError as error:
@@ -59,7 +62,12 @@ def _from_wheel(wheel: zipfile.ZipFile, name: str, shown: str) -> bytes:
         info = wheel.getinfo(name)
         if info.file_size > _LARGEST:
             raise SuiteError(f"{path}: cannot be read: {info.file_size} bytes are too many")
-        return wheel.read(info)
+        # zipfile unpacks the other kinds, and what is read without a number of bytes, whole before
+        # it looks at the size that was promised.
+        if info.compress_type not in _UNPACKED:
+            raise SuiteError(f"{path}: cannot be read: packed in a way that wheels are not")
+        with wheel.open(info) as file:
+            return file.read(_LARGEST)
     except KeyError as error:
         raise SuiteError(f"{path}: cannot be read: no such file in the wheel") from error
     # What zipfile raises for damage, encryption and compression that it does not know.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fcbench.errors import nearest
 from fcbench.suite._lines import Fault, json_type
+from fcbench.text import show
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +24,8 @@ def check_messages(messages: list[dict[str, Json]], path: str = "$.messages") ->
     for i, message in enumerate(messages):
         role = message.get("role")
         if role not in ROLES:
-            raise Fault(f"{path}[{i}].role", f"not a role: {role}", nearest(str(role), ROLES))
+            named = role if isinstance(role, str) else show(role)
+            raise Fault(f"{path}[{i}].role", f"not a role: {named}", nearest(named, ROLES))
         if role == "user" and "content" not in message:
             raise Fault(f"{path}[{i}].content", "a user message has words")
         if not isinstance(message.get("content", ""), str):

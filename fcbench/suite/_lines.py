@@ -6,6 +6,8 @@ import json
 import math
 import re
 from contextlib import contextmanager
+from io import BytesIO
+from sys import intern
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
@@ -16,6 +18,7 @@ from fcbench.types import Call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from fcbench.types import Json
 
@@ -28,11 +31,18 @@ class Fault(Exception):
         self.path, self.what, self.hint = path, what, hint
 
 
-def lines(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of a file that are not blank, with their numbers from 1."""
-    for number, line in enumerate(content.split(b"\n"), start=1):
-        if line.strip():
-            yield number, line
+def lines(content: bytes | Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file that are not blank, with their numbers from 1.
+
+    Of a file that is named only one line is in memory at a time. SuiteError if it cannot be read.
+    """
+    try:
+        with BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield number, line.removesuffix(b"\n")
+    except OSError as error:
+        raise SuiteError(f"{content!s}: cannot be read: {error.strerror}") from error
 
 
 @contextmanager
@@ -90,7 +100,7 @@ def decode_json(text: str | bytes, path: str = "") -> Json:
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    built = dict(pairs)
+    built = {intern(key): value for key, value in pairs}  # thousands of rows have the same keys
     if len(built) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
@@ -121,6 +131,8 @@ def convert(row: Any, kind: Any) -> Any:
             known = kind if path.count(".") == 1 else Call
             hint = nearest(path.rsplit(".", 1)[-1], known.__struct_fields__)
         raise Fault(path, what, hint) from error
+    except UnicodeEncodeError as error:  # msgspec's own, of a name with half a surrogate pair
+        raise Fault(f"$.{error.object}", "unknown field") from error
 
 
 def refuse_unknown(fields: Mapping[str, Json], known: Sequence[str], path: str) -> None:

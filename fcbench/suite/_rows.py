@@ -6,8 +6,11 @@ schemas below: fcbench's own, or one of other people's data, each read by a file
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from fcbench.errors import SuiteError
 from fcbench.suite import _mobile_actions, _openai, _own, _xlam
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from fcbench.suite._reading import Reading
-    from fcbench.types import Case, Json
+    from fcbench.types import Case, Json, Tool
 
 # In the order in which they claim a row that does not say its schema.
 SCHEMAS: dict[str, ModuleType] = {
@@ -32,20 +35,21 @@ SCHEMAS: dict[str, ModuleType] = {
 
 def read(path: Path, reading: Reading) -> list[Case]:
     """Return the cases of a file. SuiteError if it cannot be read or used."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SuiteError(f"{path}: cannot be read: {error.strerror}") from error
-    return parse(str(path), content, reading)
+    return parse(str(path), path, reading)
 
 
-def parse(shown: str, content: bytes, reading: Reading, stem: str | None = None) -> list[Case]:
-    """Return the cases of a file's bytes.
+def parse(
+    shown: str, content: bytes | Path, reading: Reading, stem: str | None = None
+) -> list[Case]:
+    """Return the cases of a file, or of its bytes.
 
-    `shown` is how errors name the file, `stem` what the ids of rows without one begin with.
+    `shown` is how errors name the file, `stem` what the ids of rows without one begin with. Cases
+    whose tools are the same share them: a suite may have a hundred thousand.
     """
     cases: list[Case] = []
     first: dict[str, int] = {}
+    tools: dict[bytes, Tool] = {}
+    tags: dict[tuple[str, ...], tuple[str, ...]] = {}
     stem = stem or PurePath(shown).stem
     for number, row in _rows(shown, content):
         with located_in(shown, number):
@@ -58,18 +62,37 @@ def parse(shown: str, content: bytes, reading: Reading, stem: str | None = None)
                 f"{shown}:{number}: $.id: {case.id!r} stands in line {first[case.id]} too"
             )
         first[case.id] = number
-        cases.append(case)
+        case_tools, case_tags = _shared(case.tools, tools), tags.setdefault(case.tags, case.tags)
+        cases.append(msgspec.structs.replace(case, tools=case_tools, tags=case_tags))
     return cases
 
 
-def _rows(shown: str, content: bytes) -> Iterator[tuple[int, Json]]:
+def _shared(tools: list[Tool], known: dict[bytes, Tool]) -> list[Tool]:
+    """Return tools that an earlier case has, where they are the same."""
+    try:
+        written = [hashlib.sha256(msgspec.json.encode(tool)).digest() for tool in tools]
+    except (ValueError, OverflowError, RecursionError):  # a lone surrogate, a huge number
+        return tools
+    return [known.setdefault(key, tool) for key, tool in zip(written, tools, strict=True)]
+
+
+def _rows(shown: str, content: bytes | Path) -> Iterator[tuple[int, Json]]:
     """Yield each line that is not blank as bytes, or each item of an array, and its number."""
-    if not shown.endswith(".json") or content.lstrip()[:1] != b"[":
+    if shown.endswith(".json") and isinstance(content, Path):
+        content = _content(content)
+    if isinstance(content, Path) or not (shown.endswith(".json") and content.lstrip()[:1] == b"["):
         yield from lines(content)
         return
     with located_in(shown, 1):
         rows = decode_json(content)
     yield from enumerate(rows, start=1)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SuiteError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def refuse_duplicates(cases: Iterable[Case], source: str) -> None:

@@ -95,8 +95,14 @@ def _check_lists(schema: Mapping[str, Json], path: str) -> None:
 def _type(kind: Json, path: str) -> Json:
     """Return a type name or a list of them in lower case."""
     if isinstance(kind, list):
-        return [_type(k, path) for k in kind]
-    name = str(kind).lower()
+        return [_type_name(k, path) for k in kind]
+    return _type_name(kind, path)
+
+
+def _type_name(kind: Json, path: str) -> str:
+    if not isinstance(kind, str):
+        raise Fault(path, f"expected the name of a JSON Schema type, got {json_type(kind)}")
+    name = kind.lower()
     if name not in _TYPES:
         raise Fault(path, f"not a JSON Schema type: {kind}", nearest(name, _TYPES))
     return name

@@ -37,7 +37,15 @@ def command() -> list[str] | None:
 
 
 def convert(folder: Path, out: Path, type: str, name: str) -> None:
-    """Write a GGUF; ModelError with the converter's last lines if it fails."""
+    """Write a GGUF; ModelError with the converter's last lines if it fails.
+
+    ModelError too for a folder whose code or pickles it would run.
+    """
+    from fcbench.backends.transformers import refuse_code, refuse_pickles
+
+    refuse_pickles(folder, str(folder))
+    # The converter trusts remote code wherever it loads a tokenizer, and cannot be told not to.
+    refuse_code(folder, str(folder), "llama.cpp's converter would run it")
     done = subprocess.run(  # noqa: S603  our own command, and paths are arguments of their own
         [
             *(command() or ()),

@@ -51,7 +51,7 @@ def wanted(folder: Path, wire: Wire | None, end_of_calls: str, end_of_words: str
     """Return what a model folder says; `wire` is None for a format that is not known."""
     from transformers import AutoConfig, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     found: dict[str, int] = {}
     for token in wire.controls if wire is not None else ():
         index = tokenizer.convert_tokens_to_ids(token)
@@ -59,9 +59,10 @@ def wanted(folder: Path, wire: Wire | None, end_of_calls: str, end_of_words: str
             found[token] = index
     written = () if wire is None else (wire.start, wire.end, wire.quote, end_of_calls)
     puts_bos = tokenizer.bos_token_id in tokenizer.encode("")
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     return Wanted(
         chat_template=tokenizer.chat_template,
-        n_vocab=AutoConfig.from_pretrained(folder).get_text_config().vocab_size,
+        n_vocab=config.get_text_config().vocab_size,
         bos=tokenizer.bos_token if puts_bos else "",
         bos_id=tokenizer.bos_token_id,
         eos_id=tokenizer.eos_token_id,

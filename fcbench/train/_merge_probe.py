@@ -54,10 +54,11 @@ def make_probes(loaded: Loaded, cases: Sequence[Case]) -> list[Probe]:
     format = (template and guess_format(template)) or "functiongemma"
     style = prompts.Style(format, loaded.template, loaded.bos)
     try:
-        asked = prompts.requests(cases, "chat", style)
+        asked = list(prompts.requests(cases, "chat", style))
     except UsageError:
         # A template may refuse a developer turn, or tools. What texts are compared over is free.
-        asked = prompts.requests(cases, "chat", prompts.Style(format, None, loaded.bos))
+        own = prompts.Style(format, None, loaded.bos)
+        asked = list(prompts.requests(cases, "chat", own))
     answers = prompts.targets(cases, "chat", style)
     short = loaded.tokenizer.encode(SHORT_TEXT)
     probes = [Probe(short, len(short))]

@@ -145,7 +145,7 @@ def writes_our_prompts(tokenizer: Any, format: str) -> bool:
         prompts.Style(format, template, bos) for template in (TokenizerTemplate(tokenizer), None)
     )
     try:
-        own, ours = (prompts.requests(cases, "chat", style) for style in styles)
+        own, ours = (list(prompts.requests(cases, "chat", style)) for style in styles)
     except UsageError:  # it refuses some of them
         return False
     return own == ours

@@ -133,7 +133,7 @@ def _write(folder: Path, destination: Path, type: GgufType, format: str | None) 
 
     with _partial(destination) as partial:
         _export_convert.convert(folder, partial, type, destination.stem)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         format = format or guess_format(tokenizer.chat_template or "")
         wire = module_of(format) if format else None
         want = _export_gguf.wanted(

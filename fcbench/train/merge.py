@@ -161,7 +161,8 @@ def _refuse_quantised(model: str) -> None:
         found = "quantization_config" in json.loads(config.read_text(encoding="utf-8"))
     else:
         try:
-            found = hasattr(AutoConfig.from_pretrained(model), "quantization_config")
+            config_of_hub = AutoConfig.from_pretrained(model, trust_remote_code=False)
+            found = hasattr(config_of_hub, "quantization_config")
         except (OSError, ValueError):
             return  # loading tells what is wrong
     if found:

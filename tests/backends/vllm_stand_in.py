@@ -25,6 +25,7 @@ ENGINE_FIELDS = frozenset(
         "max_model_len",
         "enable_prefix_caching",
         "generation_config",
+        "load_format",
         "enable_lora",
         "max_loras",
         "max_lora_rank",

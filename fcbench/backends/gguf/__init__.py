@@ -15,12 +15,14 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import weakref
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcbench.backends import Outline
 from fcbench.backends._served import answer_all, failed
 from fcbench.backends._template import template_of
+from fcbench.backends._windows import is_closed, windows
 from fcbench.backends.gguf._ask import Asking
 from fcbench.backends.gguf._check import check
 from fcbench.backends.gguf._probe import adapter_record, check_finite, probe
@@ -117,9 +119,16 @@ class GgufBackend:
 
         A prompt longer than the model's context is an error, and so are logits that are not finite.
         """
+        # A part at a time: they are sorted, and many prompts would not fit into memory.
+        for part in windows(requests):
+            yield from self._answer(part, decoding, requests)
+
+    def _answer(
+        self, part: Sequence[Request], decoding: Decoding, whole: Sequence[Request]
+    ) -> Iterator[Sample]:
         ready: list[Request] = []
         n_needed = 0
-        for request in requests:
+        for request in part:
             try:
                 n_needed = max(n_needed, self._n_tokens(request, decoding))
             except BackendError as error:
@@ -130,7 +139,8 @@ class GgufBackend:
         # Prompts that begin alike meet in a slot, which keeps what it has read.
         ready.sort(key=lambda request: request.prompt)
         n_slots = self._llama.settings.n_slots
-        for sample in answer_all(ready, decoding, self._asking.ask, n_at_once=n_slots):
+        wanted = takewhile(lambda _: not is_closed(whole), ready)
+        for sample in answer_all(wanted, decoding, self._asking.ask, n_at_once=n_slots):
             self.has_answered = self.has_answered or sample.error is None
             yield sample
 

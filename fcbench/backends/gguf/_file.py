@@ -93,7 +93,7 @@ def read_metadata(path: Path) -> Metadata:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
             return Metadata(_Reader(held).read(path))
-    except (struct.error, UnicodeDecodeError) as error:
+    except (struct.error, UnicodeDecodeError, RecursionError) as error:
         raise ModelError(f"{path}: a damaged GGUF: its metadata cannot be read") from error
     except (OSError, ValueError) as error:  # mmap's own for an empty file
         raise ModelError(f"{path}: cannot be read: {error}") from error

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from fcbench.backends import Outline
+from fcbench.backends._windows import is_closed, windows
 from fcbench.errors import FormatError, MissingExtra, ModelError
 from fcbench.types import Sample
 
@@ -33,13 +34,14 @@ try:
     from fcbench.backends.transformers._logits import logits_at
     from fcbench.backends.transformers._memory import free_bytes, n_sequences
     from fcbench.backends.transformers._read import LAYERS, depends_on_length, reader_for
+    from fcbench.backends.transformers._trust import refuse_code, refuse_pickles
 except ImportError as error:
     if str(error.name).partition(".")[0] not in ("torch", "transformers"):
         raise
     raise MissingExtra(str(error.name), "hf") from error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from fcbench.backends import ModelOptions
     from fcbench.backends.transformers._choose import Chooser, Pick
@@ -60,6 +62,8 @@ __all__ = [
     "logits_at",
     "open_model",
     "outline",
+    "refuse_code",
+    "refuse_pickles",
     "stop_ids",
     "wrap",
 ]
@@ -80,7 +84,7 @@ def check_model(name: str, options: ModelOptions) -> None:
 def outline(name: str, options: ModelOptions) -> Outline:
     """Return what the tokenizer says; no weights are loaded."""
     check(name, options)
-    tokenizer = tokenizer_of(name)
+    tokenizer = tokenizer_of(name, options)
     return Outline(
         None if tokenizer.chat_template is None else TokenizerTemplate(tokenizer),
         bos_of(tokenizer),
@@ -110,6 +114,14 @@ class TransformersBackend:
         that does not fit in memory even alone are samples with an error. ModelError when all of
         the first ones are that, as many as are answered together.
         """
+        # A part at a time: the loop sorts them by what they share, and holds the tokens of all.
+        for part in windows(requests):
+            yield from self._answer(part, decoding, lambda: not is_closed(requests))
+            self._ids.clear()
+
+    def _answer(
+        self, requests: Sequence[Request], decoding: Decoding, goes_on: Callable[[], bool]
+    ) -> Iterator[Sample]:
         ready: list[Request] = []
         jobs: list[Job] = []
         limit = decoding.max_new_tokens
@@ -127,7 +139,7 @@ class TransformersBackend:
             else:
                 ready.append(request)
                 jobs.append(Job(self._encode(request), self._chooser(request, decoding), limit))
-        loop = self._loop(jobs)
+        loop = self._loop(jobs, goes_on)
         del jobs  # the loop lets go of each as it is finished
         n_first = loop.n_slots
         failed: list[Sample] = []
@@ -160,16 +172,16 @@ class TransformersBackend:
             "out of memory: a smaller model, or a smaller --max-new-tokens",
         )
 
-    def _loop(self, jobs: Sequence[Job]) -> Loop:
+    def _loop(self, jobs: Sequence[Job], goes_on: Callable[[], bool]) -> Loop:
         """Return the decoding loop, with the memory that there is divided."""
         reader, device = self._reader, self._loaded.model.device
-        free = free_bytes(device)
+        free = free_bytes(device) // self._options.n_sharing
         prefix_bytes = self._options.prefix_memory
         if prefix_bytes is None:
             prefix_bytes = free // 4
         longest = max((len(job.prompt) + job.limit for job in jobs), default=1)
         n_slots = self._options.batch_size or n_sequences(free, longest * reader.bytes_per_token)
-        return Loop(reader, jobs, n_slots, prefix_bytes)
+        return Loop(reader, jobs, n_slots, prefix_bytes, goes_on)
 
     def _chooser(self, request: Request, decoding: Decoding) -> Chooser:
         """Return what chooses the tokens of an answer."""

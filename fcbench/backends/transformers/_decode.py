@@ -18,7 +18,7 @@ from fcbench.backends.transformers._memory import is_out_of_memory
 from fcbench.backends.transformers._prefixes import n_alike, share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
     from fcbench.backends.transformers._choose import Chooser, Chosen, Few
@@ -132,14 +132,21 @@ class _Kept:
 class Loop:
     """Answers jobs with a reader, at most `n_slots` at a time.
 
-    `prefix_bytes` is what shared prefixes may hold at a time. `n_read` counts the tokens that the
+    `prefix_bytes` is what shared prefixes may hold at a time. While `goes_on` returns False no job
+    is begun; those that are at work are finished. `n_read` counts the tokens that the
     model read, `n_given` those that it would have read one job at a time.
     """
 
     def __init__(
-        self, reader: Reader, jobs: Sequence[Job], n_slots: int, prefix_bytes: int
+        self,
+        reader: Reader,
+        jobs: Sequence[Job],
+        n_slots: int,
+        prefix_bytes: int,
+        goes_on: Callable[[], bool] = lambda: True,
     ) -> None:
         self._reader = reader
+        self._goes_on = goes_on
         self._prefix_bytes = prefix_bytes
         self._step_tokens = STEP_TOKENS
         self.n_slots = self._most = max(1, min(n_slots, len(jobs)))
@@ -172,7 +179,7 @@ class Loop:
     def _run(self, beside: ThreadPoolExecutor) -> Iterator[tuple[int, Written]]:
         looked: Future[None] | None = None
         self._reader.reserve(self.n_slots, self._capacity)
-        while self._waiting or self._active:
+        while self._active or (self._waiting and self._goes_on()):
             started = time.perf_counter()
             try:
                 work = self._next_step()
@@ -214,7 +221,7 @@ class Loop:
                 row.guess()
             if row.held is not None:
                 room -= _read_some(work, row, row.held, max(1, room))
-        while self._waiting and room > 0 and len(self._active) < self.n_slots:
+        while room > 0 and self._may_begin():
             row = self._waiting[0]
             row.start()
             if row.is_done:  # before the model is asked: it leaves without reading
@@ -238,6 +245,9 @@ class Loop:
             self._active.append(row)
             room -= _read_some(work, row, row.held, room)
         return work
+
+    def _may_begin(self) -> bool:
+        return bool(self._waiting) and len(self._active) < self.n_slots and self._goes_on()
 
     def _kept_of(self, prefix: Prefix, above: Sequence[Held]) -> _Kept | None:
         """Return what is kept of a prefix, or a new place for it if there is memory."""

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from fcbench.backends import refuse_equal_repeats
-from fcbench.backends.transformers import packaged
+from fcbench.backends.transformers import _trust, packaged
 from fcbench.errors import MissingExtra, ModelError, UsageError, nearest
+from fcbench.formats._bounds import bounded
+from fcbench.formats._jinja import MODELS_OWN
 from fcbench.paths import ADAPTER_WEIGHTS
 from fcbench.types import ChatTemplate, Decoding, Json
 
@@ -72,14 +74,15 @@ class TokenizerTemplate:
     def __call__(self, messages: list[dict[str, Json]], tools: list[dict[str, Json]]) -> str:
         """Return the prompt of a conversation. UsageError if the template refuses it."""
         try:
-            prompt = self._tokenizer.apply_chat_template(
-                messages, tools=tools or None, tokenize=False, add_generation_prompt=True
-            )
+            with bounded(MODELS_OWN):
+                prompt = self._tokenizer.apply_chat_template(
+                    messages, tools=tools or None, tokenize=False, add_generation_prompt=True
+                )
+        except UsageError:
+            raise
         # The boundary to the model's own template: an expression in it may raise anything.
         except Exception as error:
-            raise UsageError(
-                f"the model's chat template refuses this conversation: {error}"
-            ) from error
+            raise UsageError(f"{MODELS_OWN} refuses this conversation: {error}") from error
         return str(prompt)
 
 
@@ -93,10 +96,14 @@ def load(name: str, options: ModelOptions, quantization: Any = None) -> Loaded:
     check(name, options)
     dtype = dtype_of(options.dtype)
     folder = locate(name)
-    config = _load_or_explain(name, AutoConfig.from_pretrained, folder)
+    trusted = options.trust_remote_code
+    said, _ = _load_or_explain(name, PreTrainedConfig.get_config_dict, folder)
+    _trust.refuse_demands(name, said, trusted=trusted)
+    code = {"trust_remote_code": trusted}  # left open, transformers asks at the terminal
+    config = _load_or_explain(name, AutoConfig.from_pretrained, folder, **code)
     _refuse_overflow(name, config.model_type, options)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    tokenizer = _load_or_explain(name, AutoTokenizer.from_pretrained, folder)
+    tokenizer = _load_or_explain(name, AutoTokenizer.from_pretrained, folder, **code)
     quantized = {} if quantization is None else {"quantization_config": quantization}
     model = _load_or_explain(
         name,
@@ -105,8 +112,10 @@ def load(name: str, options: ModelOptions, quantization: Any = None) -> Loaded:
         config=config,
         dtype=DTYPES[dtype],
         use_safetensors=True,
+        **code,
         **quantized,
     )
+    _refuse_own_adapter(name, model)
     if torch.cuda.is_available() and not quantized:  # which is where it belongs already
         model = model.to("cuda")
     model.eval()
@@ -128,15 +137,18 @@ def load(name: str, options: ModelOptions, quantization: Any = None) -> Loaded:
         manifest["template_sha256"] = hashlib.sha256(
             str(tokenizer.chat_template).encode()
         ).hexdigest()
+    if trusted:  # said where it is so alone: runs of before said nothing
+        manifest["trust_remote_code"] = True
     if options.adapter is not None:
         model, manifest["adapter"] = _apply_adapter(model, tokenizer, options.adapter)
     return wrap(model, tokenizer, manifest)
 
 
-def tokenizer_of(name: str) -> Any:
+def tokenizer_of(name: str, options: ModelOptions) -> Any:
     """Return a model's tokenizer alone. ModelError if it cannot be loaded."""
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    return _load_or_explain(name, AutoTokenizer.from_pretrained, locate(name))
+    code = {"trust_remote_code": options.trust_remote_code}
+    return _load_or_explain(name, AutoTokenizer.from_pretrained, locate(name), **code)
 
 
 def wrap(model: Any, tokenizer: Any, manifest: dict[str, Json]) -> Loaded:
@@ -195,9 +207,25 @@ def _check_folder(folder: Path, name: str) -> None:
         if (folder / "adapter_config.json").is_file():
             raise ModelError(f"{name}: is an adapter", hint=f"--model BASE --adapter {name}")
         raise ModelError(f"{name}: holds no config.json", hint="a folder made by save_pretrained")
+    if (folder / "adapter_config.json").is_file():
+        raise _own_adapter(name)
+    _trust.refuse_pickles(folder, name)
     # transformers makes up a tokenizer of five tokens rather than say that there is none.
     if not any((folder / file).is_file() for file in TOKENIZER_FILES):
         raise ModelError(f"{name}: holds no tokenizer", hint="tokenizer.save_pretrained(folder)")
+
+
+def _refuse_own_adapter(name: str, model: Any) -> None:
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise _own_adapter(name)
+
+
+def _own_adapter(name: str) -> ModelError:
+    """Return the error for what transformers would apply unasked, and no manifest would record."""
+    return ModelError(
+        f"{name}: holds a model and an adapter, of which a run can only name one",
+        hint="move adapter_config.json and its weights to a folder of their own: --adapter FOLDER",
+    )
 
 
 def _model_type(folder: Path) -> str:
@@ -234,9 +262,15 @@ def dtype_of(name: str) -> str:
 
 def _load_or_explain(name: str, loader: Any, folder: str, **options: Any) -> Any:
     try:
-        return loader(folder, **options)
+        with _trust.safetensors_only(name):
+            return loader(folder, **options)
+    except ModelError:
+        raise
     # The boundary to somebody's model files: transformers raises what it stumbles over.
     except Exception as error:
+        untrusted = _trust.needs_code(name, error)
+        if untrusted is not None:
+            raise untrusted from error
         what = " ".join(str(error).split())[:300]
         hint = None if Path(folder).is_dir() else "no folder has this name either"
         raise ModelError(f"{name}: cannot be loaded: {what}", hint) from error
@@ -286,9 +320,11 @@ def _apply_adapter(model: Any, tokenizer: Any, adapter: str) -> tuple[Any, dict[
     folder, weights = _adapter_files(adapter)
     base = _probe_logits(model, tokenizer)
     try:
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as said, _trust.safetensors_only(adapter):
             warnings.simplefilter("always")
             adapted = PeftModel.from_pretrained(model, str(folder), use_safetensors=True)
+    except ModelError:
+        raise
     # The boundary to somebody's adapter files, as above.
     except Exception as error:
         what = " ".join(str(error).split())[:200]
@@ -334,6 +370,8 @@ def _adapter_files(adapter: str) -> tuple[Path, Path]:
     """Return an adapter's folder and weights. ModelError if either file of it is missing."""
     folder = Path(adapter).expanduser()
     weights = folder / ADAPTER_WEIGHTS
+    if folder.is_dir():
+        _trust.refuse_pickles(folder, adapter)
     for needed in (folder / "adapter_config.json", weights):
         if not needed.is_file():
             raise ModelError(f"{adapter}: no adapter here: {needed.name} is missing")

@@ -140,7 +140,9 @@ def _write_model(folder: Path, chat_template: str) -> None:
 
     gguf = _assemble(folder / "source.gguf")
     with _no_progress_bars():
-        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=gguf.name)
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, gguf_file=gguf.name, trust_remote_code=False
+        )
         model = AutoModelForCausalLM.from_pretrained(
             folder,
             # The name is given twice: without the second, the configuration is looked for in a
@@ -148,6 +150,7 @@ def _write_model(folder: Path, chat_template: str) -> None:
             quantization_config=GgufConfig(gguf_file=gguf.name, dequantize=True),
             gguf_file=gguf.name,
             dtype=torch.float32,
+            trust_remote_code=False,
         )
     gguf.unlink()
 
@@ -165,7 +168,7 @@ def _write_model(folder: Path, chat_template: str) -> None:
     tokenizer.chat_template = chat_template
     tokenizer.save_pretrained(folder)
     _rename_tokens(folder / "tokenizer.json")
-    _check_tokenizer(AutoTokenizer.from_pretrained(folder), chat_template)
+    _check_tokenizer(AutoTokenizer.from_pretrained(folder, trust_remote_code=False), chat_template)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,141 @@
+"""What a model's files may do while they are loaded: be read as numbers, and nothing else.
+
+Two kinds of files run code: Python that a config names (`auto_map`), and pickles, which PyTorch's
+`.bin` and `.pt` files are. A hub's `config.json` is somebody else's text, so what it can ask for is
+looked at here, before transformers does as it says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import torch
+
+from fcbench.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fcbench.types import Json
+
+SAFE = ".safetensors"
+INDEX = "model.safetensors.index.json"
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+NO_WEIGHTS = ("training_args", "optimizer", "scheduler", "scaler", "rng_state")
+"""What files begin with that a training leaves behind; nothing of ours reads them here."""
+CODE_FILES = ("config.json", "tokenizer_config.json", "processor_config.json")
+TO_TRUST = "--trust-remote-code runs code from the model's repository, with all your rights"
+CONVERT = "if you trust it: load it with transformers or peft, whose save_pretrained converts it"
+
+
+def refuse_pickles(folder: Path, name: str) -> None:
+    """Raise ModelError for a folder whose weights are pickles, wherever it says so."""
+    weights = [path for path in folder.iterdir() if path.suffix in (SAFE, *PICKLES)]
+    pickles = sorted(
+        path.name
+        for path in weights
+        if path.suffix != SAFE and not path.name.startswith(NO_WEIGHTS)
+    )
+    if pickles and not any(path.suffix == SAFE for path in weights):
+        raise _pickled(name, pickles[0])
+    for shard in _shards(folder / INDEX):
+        if not shard.endswith(SAFE):
+            raise _pickled(name, shard)
+        if Path(shard).name != shard:
+            raise ModelError(f"{name}: {INDEX} names a file outside of the folder: {shard}")
+
+
+def _shards(index: Path) -> list[str]:
+    """Return the files that an index names; none where it is broken: loading tells what is."""
+    try:
+        files = json.loads(index.read_bytes())["weight_map"].values()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []
+    return sorted({str(file) for file in files})
+
+
+def refuse_demands(name: str, config: Json, *, trusted: bool) -> None:
+    """Raise ModelError for a config that asks for a pickle, or for compiled code of the hub."""
+    explicit = config.get("transformers_weights") if isinstance(config, dict) else None
+    if explicit is not None and not str(explicit).endswith((SAFE, f"{SAFE}.index.json")):
+        raise _pickled(name, str(explicit))
+    for field, value in _leaves(config):
+        # Where the package `kernels` is installed, OWNER/NAME here is downloaded and run.
+        if field.endswith("_implementation") and "/" in str(value) and not trusted:
+            raise ModelError(
+                f"{name}: its config names code of the hub to compute with: {field} {value}",
+                hint=TO_TRUST,
+            )
+
+
+def _leaves(value: Json, field: str = "") -> Iterator[tuple[str, Json]]:
+    waiting = [(field, value)]
+    while waiting:
+        field, value = waiting.pop()
+        if isinstance(value, dict):
+            # What stands below a field is its own, as in {"attn_implementation": {"": …}}.
+            is_own = field.endswith("_implementation")
+            waiting += [(field if is_own else str(key), below) for key, below in value.items()]
+        elif isinstance(value, list):
+            waiting += [(field, below) for below in value]
+        else:
+            yield field, value
+
+
+def refuse_code(folder: Path, name: str, why: str) -> None:
+    """Raise ModelError for a folder that brings Python along, for those who would run it unasked.
+
+    `why` ends the message.
+    """
+    for file in CODE_FILES:
+        try:
+            config = json.loads((folder / file).read_bytes())
+        except (OSError, ValueError, RecursionError):  # not there, or for others to complain of
+            continue
+        if isinstance(config, dict) and config.get("auto_map"):
+            raise ModelError(f"{name}: {file} names code of its own (auto_map): {why}")
+
+
+@contextmanager
+def safetensors_only(name: str) -> Iterator[None]:
+    """Let no pickle be read within, whatever an index, a config or an adapter names.
+
+    transformers and peft fall back to torch.load by a file's ending, some ways past
+    `use_safetensors`. What was looked at above is refused in better words; this cannot be missed.
+    """
+
+    def refuse(file: Any, *_: Any, **__: Any) -> NoReturn:
+        raise _pickled(name, str(file))
+
+    load = torch.load
+    torch.load = refuse  # type: ignore[assignment]
+    # Without it transformers asks a service for a converted copy that anybody may have proposed.
+    before = os.environ.get("DISABLE_SAFETENSORS_CONVERSION")
+    os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
+    try:
+        yield
+    finally:
+        torch.load = load
+        if before is None:
+            del os.environ["DISABLE_SAFETENSORS_CONVERSION"]
+        else:
+            os.environ["DISABLE_SAFETENSORS_CONVERSION"] = before
+
+
+def needs_code(name: str, error: Exception) -> ModelError | None:
+    """Return the error for a model that transformers would load with its own code alone."""
+    if "trust_remote_code" not in str(error):
+        return None
+    return ModelError(f"{name}: needs code from its repository, which is not run", hint=TO_TRUST)
+
+
+def _pickled(name: str, file: str) -> ModelError:
+    return ModelError(
+        f"{name}: {Path(file).name} is a pickle, which can run code when it is read: only "
+        "safetensors are",
+        hint=CONVERT,
+    )
