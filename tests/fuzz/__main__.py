@@ -1,11 +1,13 @@
 """Fuzzing from the command line.
 
-    python -m tests.fuzz run --seconds 600
+    python -m tests.fuzz run --seconds 1800
+    python -m tests.fuzz run --seconds 60 --target suite --keep
     python -m tests.fuzz differential 1000000
 
-`run` looks for texts that break a property of fcbench.parse (properties.py), `differential` for
-texts that two strict parsers read differently; each prints what it found, shortest texts first,
-and ends with exit code 1 if that is anything.
+`run` looks for inputs that break a property of fcbench's parser, suite reader, run-log reader,
+report writer or pytest message (targets/), each for its share of the time, and `--keep` keeps a few
+that reach much in corpus/. `differential` looks for texts that two strict parsers read differently.
+Each prints what it found, and ends with exit code 1 if that is anything.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import argparse
 import sys
 import time
 
-from tests.fuzz import campaign, differential
+from tests.fuzz import campaign, differential, targets
 
 
 def main() -> int:
@@ -23,6 +25,8 @@ def main() -> int:
     run = commands.add_parser("run")
     run.add_argument("--seconds", type=int, default=600)
     run.add_argument("--tool", choices=("atheris", "hypothesis"))
+    run.add_argument("--target", action="append", choices=targets.NAMES, help="default: all")
+    run.add_argument("--keep", action="store_true")
     compare = commands.add_parser("differential")
     compare.add_argument("n", type=int)
     compare.add_argument("--left", default=differential.LEFT, help="module:function")
@@ -34,16 +38,24 @@ def main() -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    outcome = campaign.run(args.seconds, args.tool)
-    for row in sorted(outcome.findings, key=lambda row: len(row["text"])):
-        _say(f"{row['format']}: {row['violation']!a}\n    {row['text']!a}")
+    names = args.target or targets.NAMES
+    return max([_run_one(args, name, args.seconds / len(names)) for name in names])
+
+
+def _run_one(args: argparse.Namespace, name: str, seconds: float) -> int:
+    outcome = campaign.run(seconds, args.tool, name)
+    for row in outcome.findings:
+        _say(f"{name}: {row['violation']!a}\n    {row.get('input', '')}\n    {row['data']}")
     if outcome.trouble:
-        _say(f"{outcome.tool} ended badly:\n{outcome.trouble}")
+        _say(f"{name}: {outcome.tool} ended badly:\n{outcome.trouble}")
     _say(
-        f"{outcome.n_texts:,} texts in {args.seconds} s with {outcome.tool}: "
+        f"{name}: {outcome.n_inputs:,} inputs in {seconds:.0f} s with {outcome.tool}: "
         f"{len(outcome.findings)} kinds of violation"
     )
-    return 1 if outcome.findings or outcome.trouble or not outcome.n_texts else 0
+    if args.keep:
+        n_kept = campaign.keep(name, outcome.corpus, outcome.findings)
+        _say(f"{name}: {n_kept} of {len(outcome.corpus)} inputs are kept")
+    return 1 if outcome.findings or outcome.trouble or not outcome.n_inputs else 0
 
 
 def _differential(args: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fcbench import Call, Parse, parse, render
 from fcbench.errors import FormatError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from fcbench.types import Failure
 
+T = TypeVar("T", str, bytes)
 MODES, STOPS = ("strict", "lenient"), (None, "token", "limit")
 EXCUSED_BY_LIMIT = ("truncated", "repetition")
 
@@ -36,7 +37,7 @@ class Violation(Exception):
 
     def __init__(self, rule: str, seen: object) -> None:
         super().__init__(f"{rule}: {shown(seen)}")
-        self.rule = rule
+        self.rule, self.seen = rule, seen
 
 
 def check(text: str, format: str) -> None:
@@ -51,15 +52,15 @@ def check(text: str, format: str) -> None:
     for mode in MODES:
         _same_turn_whatever_the_stop(*(judged[mode, stop] for stop in STOPS))
     if strict.outcome == "calls":
-        _hold(lenient == strict, "lenient mode changes what strict mode accepts", lenient)
+        hold(lenient == strict, "lenient mode changes what strict mode accepts", lenient)
     if strict.outcome == "abstained" or lenient.outcome == "abstained":
-        _hold(lenient == strict, "an abstention depends on the mode", (strict, lenient))
+        hold(lenient == strict, "an abstention depends on the mode", (strict, lenient))
     if lenient.outcome == "calls":
         _check_round_trip(lenient.calls, format)
     _check_what_follows_a_stop(text, format, strict)
     if format in reference.BUILDERS:
         calls = reference.parse(text, format) or []
-        _hold(typed(calls) == typed(strict.calls), "the reference parser disagrees", calls)
+        hold(typed(calls) == typed(strict.calls), "the reference parser disagrees", calls)
         _check_place(text, format, strict.failure)
 
 
@@ -76,15 +77,15 @@ def _check_place(text: str, format: str, failure: Failure | None) -> None:
         # Whether a word is a name is no matter of the grammar in this format.
         unnamed = format == "pythonic" and word and not reference.is_python_name(word.group())
         ahead = BEFORE.fullmatch(between) or unnamed
-        _hold(ahead, "an offset before the first wrong token", failure)
+        hold(ahead, "an offset before the first wrong token", failure)
         return
     if failure.kind != "unterminated_string":
         # The format's own whitespace may stand there; what comes after it is what is wrong.
         space = " \t\f\n\r" if format == "pythonic" else " \t\n\r"
         between = text[place.offset : failure.offset].strip(space)
-        _hold(not between, "an offset behind the first wrong token", failure)
+        hold(not between, "an offset behind the first wrong token", failure)
     if failure.expected == "a value":
-        _hold(place.takes_value, "a value is expected where none may stand", failure)
+        hold(place.takes_value, "a value is expected where none may stand", failure)
 
 
 def _judge(text: str, format: str, mode: str, stop: str | None) -> Parse:
@@ -94,7 +95,8 @@ def _judge(text: str, format: str, mode: str, stop: str | None) -> Parse:
         raise Violation(f"parse raises {type(error).__name__}", error) from error
 
 
-def _hold(holds: object, rule: str, seen: object) -> None:
+def hold(holds: object, rule: str, seen: object) -> None:
+    """Raise a Violation of a rule unless it holds; `seen` is what a person needs to see."""
     if not holds:
         raise Violation(rule, seen)
 
@@ -102,28 +104,28 @@ def _hold(holds: object, rule: str, seen: object) -> None:
 def _check_record(parsed: Parse, text: str, mode: str, stop: str | None) -> None:
     """Check that a judgement agrees with itself and lies inside the text."""
     outcome, failure = parsed.outcome, parsed.failure
-    _hold(outcome in ("calls", "abstained", "malformed"), "an unknown outcome", outcome)
-    _hold((outcome == "calls") == bool(parsed.calls), "calls without their outcome", parsed)
-    _hold((outcome == "malformed") == (failure is not None), "failure without its outcome", parsed)
+    hold(outcome in ("calls", "abstained", "malformed"), "an unknown outcome", outcome)
+    hold((outcome == "calls") == bool(parsed.calls), "calls without their outcome", parsed)
+    hold((outcome == "malformed") == (failure is not None), "failure without its outcome", parsed)
     if parsed.repairs:
-        _hold(mode == "lenient" and outcome == "calls", "repairs where none can be", parsed)
+        hold(mode == "lenient" and outcome == "calls", "repairs where none can be", parsed)
     if failure is None:
         return
-    _hold(0 <= failure.offset <= len(text), "an offset outside the text", failure)
+    hold(0 <= failure.offset <= len(text), "an offset outside the text", failure)
     n_bytes = len(text[: failure.offset].encode("utf-8", "surrogatepass"))
-    _hold(failure.byte_offset == n_bytes, "a byte offset that is not the offset's", failure)
-    _hold(failure.expected and failure.found and failure.hint, "a failure unexplained", failure)
+    hold(failure.byte_offset == n_bytes, "a byte offset that is not the offset's", failure)
+    hold(failure.expected and failure.found and failure.hint, "a failure unexplained", failure)
     if failure.kind in EXCUSED_BY_LIMIT:
-        _hold(stop == "limit", "a limit where none was", failure)
+        hold(stop == "limit", "a limit where none was", failure)
 
 
 def _same_turn_whatever_the_stop(unknown: Parse, token: Parse, limit: Parse) -> None:
     """Check that what ended the generation changes the reason at most, and only at the limit."""
-    _hold(unknown == token, "stop=None differs from stop='token'", (unknown, token))
+    hold(unknown == token, "stop=None differs from stop='token'", (unknown, token))
     if limit.failure is None or limit.failure.kind not in EXCUSED_BY_LIMIT:
-        _hold(limit == token, "the limit changes more than it may", (token, limit))
+        hold(limit == token, "the limit changes more than it may", (token, limit))
     else:
-        _hold(token.outcome == "malformed", "the limit breaks a turn", (token, limit))
+        hold(token.outcome == "malformed", "the limit breaks a turn", (token, limit))
 
 
 def _check_round_trip(calls: Sequence[Call], format: str) -> None:
@@ -138,8 +140,8 @@ def _check_round_trip(calls: Sequence[Call], format: str) -> None:
     except Exception as error:
         raise Violation(f"render raises {type(error).__name__}", error) from error
     again = _judge(text, format, "strict", None)
-    _hold(again.outcome == "calls", "a rendered turn does not parse", (text, again))
-    _hold(typed(again.calls) == typed(calls), "a rendered turn says something else", text)
+    hold(again.outcome == "calls", "a rendered turn does not parse", (text, again))
+    hold(typed(again.calls) == typed(calls), "a rendered turn says something else", text)
 
 
 def _check_what_follows_a_stop(text: str, format: str, strict: Parse) -> None:
@@ -147,7 +149,7 @@ def _check_what_follows_a_stop(text: str, format: str, strict: Parse) -> None:
     # What is valid as a whole in another format is judged as a whole, stop tokens included.
     if stops and (strict.failure is None or strict.failure.kind != "wrong_dialect"):
         followed = _judge(f"{text}{stops[0]} and so on", format, "strict", None)
-        _hold(followed == strict, "text after a stop token is judged", followed)
+        hold(followed == strict, "text after a stop token is judged", followed)
 
 
 def _stops(format: str) -> Sequence[str]:
@@ -190,8 +192,8 @@ def typed(value: Any) -> Any:
     return (type(value), repr(value) if isinstance(value, float) else value)
 
 
-def shortest(text: str, fails: Callable[[str], bool], attempts: int = 2000) -> str:
-    """Return the shortest text found that still fails, by leaving out ever smaller pieces."""
+def shortest(text: T, fails: Callable[[T], bool], attempts: int = 2000) -> T:
+    """Return the shortest text, or bytes, found that still fails, by leaving out ever smaller pieces."""
     size = max(1, len(text) // 2)
     while size:
         at, before = 0, len(text)

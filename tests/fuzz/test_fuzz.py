@@ -10,9 +10,9 @@ from fcbench.formats import module_of
 from fcbench.types import FailureKind
 from tests.fuzz import campaign, differential, properties, reference
 from tests.fuzz.choices import FromBytes, Seeded
-from tests.fuzz.findings import violation_of
 from tests.fuzz.inputs import turn
 from tests.fuzz.notations import NOTATIONS
+from tests.fuzz.targets import parser
 
 FORMATS = tuple(reference.BUILDERS)
 
@@ -55,7 +55,7 @@ def test_a_seed_decides_every_turn_and_bytes_that_run_out_end_one():
 
 def test_a_run_begins_from_the_examples_of_every_grammar():
     formats = tuple(registry.names("formats"))
-    first = {turn(FromBytes(data), formats) for data in campaign._first_inputs()}
+    first = {turn(FromBytes(data), formats) for data in parser.first()}
     assert (
         "functiongemma",
         "<start_function_call>call:turn_on_flashlight{}<end_function_call>",
@@ -158,14 +158,18 @@ def test_a_property_that_a_fault_breaks_is_named(rule, monkeypatch):
 
 
 def rule_broken_by(text, format):
-    violation = violation_of(text, format)
-    return violation and violation.rule
+    try:
+        properties.check(text, format)
+    except properties.Violation as violation:
+        return violation.rule
+    return None
 
 
 def test_a_run_without_atheris_tries_texts_until_its_time_is_over(monkeypatch):
     outcome = campaign.run(0.3, "hypothesis")
-    assert outcome.n_texts > 10
+    assert outcome.n_inputs > 10
     assert outcome.findings == []
     monkeypatch.setattr(properties, "parse", altered(FAULTS["parse raises ZeroDivisionError"]))
     found = campaign.run(0.3, "hypothesis").findings
-    assert {row["text"] for row in found} == {""}
+    assert {row["input"] for row in found} == {""}
+    assert {row["rule"] for row in found} > {"json: parse raises ZeroDivisionError"}
