@@ -3,6 +3,7 @@
 # make test-model    the tests that need the packaged Gemma 3 270M, or SmolLM2 135M
 # make test-bfcl     our judgement of BFCL's entries beside bfcl-eval's own, which it fetches
 # make test-browser  the HTML report in a headless Chromium, which the system has to have
+# make test-ray      workers of Ray that fail in every way; minutes
 # make screenshots   pictures of a report of stored runs, into results/
 # make bench   outputs judged a second, beside bfcl-eval and plain Lark, into results/benchmarks/;
 #              bench-generation and bench-constrained as well
@@ -12,18 +13,22 @@
 # make bench-training      training beside the plain recipe, into results/benchmarks/
 # make bench-llama      llama.cpp beside transformers, answer by answer, and its server under load
 # make bench-replay     a million recorded outputs scored: lines a second, and memory
+# make bench-memory     what memory a million answers take to run, score, rank and report
+# make bench-scale      what 1,000 models over 100,000 cases would cost, calculated from rates
 # make bench-plugin     what the pytest plugin costs a test run that does not use it
 # make experiment    the fine-tunes of results/original_experiment/ and all that is asked of them, hours
 # make coverage    how often the intervals hold the truth, into results/benchmarks/
-# make fuzz    texts that break the parser, looked for during FUZZ_SECONDS
+# make audit   known holes in the pinned dependencies (asks PyPI), and bandit over our code
+# make fuzz    what breaks the parser, the readers of suites and of runs, the report or pytest's
+#              message, looked for during FUZZ_SECONDS, a fifth each
 
 PYTHON ?= python3.11
 BIN := .venv/bin
 FUZZ_SECONDS ?= 600
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-model test-bfcl test-browser screenshots bench bench-generation bench-constrained \
-	bench-exactness bench-training bench-llama bench-replay bench-plugin experiment coverage fuzz lint types clean
+.PHONY: demo test test-model test-bfcl test-browser test-ray screenshots bench bench-generation bench-constrained \
+	bench-exactness bench-training bench-llama bench-replay bench-memory bench-scale bench-plugin experiment coverage audit fuzz lint types clean
 
 demo: .venv/installed-model
 	$(BIN)/python -m fcbench run --model gemma3-270m --prompt chat,raw,bare,raw+3 \
@@ -47,6 +52,9 @@ test-bfcl: .venv/installed-test .venv/installed-bench
 
 test-browser: .venv/installed-test .venv/installed-browser
 	$(BIN)/python -m pytest --quiet -n 0 -m browser
+
+test-ray: .venv/installed-test
+	$(BIN)/python -m pytest --quiet -n 0 -m ray
 
 screenshots: .venv/installed-test .venv/installed-browser
 	$(BIN)/python -m tests.report.screenshots
@@ -76,6 +84,12 @@ bench-llama: .venv/installed-bench
 bench-replay: .venv/installed-test
 	$(BIN)/python -m tests.benchmarks.replay
 
+bench-memory: .venv/installed-test
+	$(BIN)/python -m tests.benchmarks.memory
+
+bench-scale: .venv/installed-test
+	$(BIN)/python -m tests.benchmarks.scale
+
 bench-plugin: .venv/installed-test
 	$(BIN)/python -m tests.benchmarks.plugin
 
@@ -84,6 +98,11 @@ experiment: .venv/installed-bench .venv/installed-smollm2
 
 coverage: .venv/installed-test
 	$(BIN)/python -m tests.benchmarks.coverage
+
+# Strict, because what could not be looked up counts as nothing found otherwise.
+audit: .venv/installed-audit
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive fcbench suites
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 fuzz: .venv/installed-fuzz
 	$(BIN)/python -m tests.fuzz run --seconds $(FUZZ_SECONDS)
@@ -100,7 +119,7 @@ types: .venv/installed-test
 	$(PYTHON) -m venv .venv
 
 .venv/installed-test: .venv/bin/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[hf,qlora,constrain,export,server,test]'
+	$(PIP) --editable '.[hf,qlora,constrain,export,server,ray,test]'
 	touch $@
 
 .venv/installed-model: .venv/bin/python pyproject.toml constraints.txt

@@ -305,6 +305,8 @@ class Backend(Protocol):
     def answer(self, requests: Sequence[Request], decoding: Decoding) -> Iterator[Sample]:
         """Yield one sample a request, in any order; its own failures are samples with `error`.
 
+        A prompt is rendered when it is read, so a backend that reads as far as it answers takes
+        little memory for many. Requests of a run that is interrupted end with what was read.
         A BackendError makes all requests without a sample errors; any other exception ends the run.
         """
 
@@ -316,10 +318,11 @@ ModelFunction = Callable[[list[str]], Sequence[str | list[Call]]]
 class Run(Record, frozen=True):
     """A manifest (what was asked of which model, with which versions) and its samples.
 
-    `cases` are the cases the samples answer, in suite order.
+    `cases` are the cases the samples answer, in suite order. The samples are in that order too; of
+    a stored run each is read from its folder when it is looked at.
     """
 
     manifest: dict[str, Json]
     cases: list[Case]
-    samples: list[Sample]
+    samples: Sequence[Sample]
     folder: str | None = None

@@ -18,12 +18,13 @@ FLOORS = [
     {"stats", "paths", "registry", "schemas", "text"},
     {"formats"},
     {"prompts", "backends", "suite", "matching", "metrics"},
+    {"executors"},
     {"runs", "lint"},
     {"report"},
     {"train", "doctor", "drift", "_pytest"},
     {"cli", "pytest_plugin"},
 ]
-HEAVY = {"torch", "transformers", "datasets", "peft", "pandas", "numpy", "lark", "jinja2"}
+HEAVY = {"torch", "transformers", "datasets", "peft", "pandas", "numpy", "lark", "jinja2", "ray"}
 
 
 def floor_of(part: str) -> int:

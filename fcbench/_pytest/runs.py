@@ -156,12 +156,12 @@ class Runs:
 
     def _model(self, made: Plan) -> Backend:
         """Return a plan's model; the last one stays loaded."""
-        from fcbench.backends import open_model
+        from fcbench.executors import open_model
 
-        wanted = made.model, made.model_options
+        wanted = made.model, made.model_options, made.where
         if self._loaded is None or self._loaded[0] != wanted:
             self._loaded = None  # before the next one takes its memory
-            self._loaded = wanted, open_model(made.model, made.model_options)
+            self._loaded = wanted, open_model(made.model, made.model_options, made.where)
         return self._loaded[1]
 
 

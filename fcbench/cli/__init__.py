@@ -4,7 +4,8 @@ A command's module has `add(parser)`, which describes its options, and `run(args
 returns the exit code: 0 success, 1 a threshold is missed, 3 some samples are errors. Every
 FcbenchError becomes a line on stderr and exit code 2. Its help ends with the module's EXAMPLES,
 pairs of what is typed after `python -m fcbench` and what that does, and with the exit codes, of
-which EXITS says in the command's own words what they mean.
+which EXITS says in the command's own words what they mean. It may have `interrupted(arguments)`,
+which returns what to say to whoever ended it with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from fcbench.text import visible
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 COMMANDS = {
     "run": "run models over suites and print a leaderboard",
@@ -65,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = whole_parser([chosen])
     if (wrong := unknown_option(arguments[1:], options_of(parser, chosen))) is not None:
         return _unknown("option", wrong, options_of(parser, chosen), chosen)
-    return _guarded(chosen, parser.parse_args(arguments))
+    return _guarded(chosen, parser.parse_args(arguments), arguments)
 
 
 def whole_parser(described: Iterable[str] = COMMANDS, prog: str = "python -m fcbench") -> Parser:
@@ -100,7 +101,7 @@ def _unknown(kind: str, name: str, known: Iterable[str], command: str = "") -> i
     return USAGE
 
 
-def _guarded(command: str, args: argparse.Namespace) -> int:
+def _guarded(command: str, args: argparse.Namespace, arguments: Sequence[str]) -> int:
     module = importlib.import_module(f"fcbench.cli.{command}")
     try:
         return int(module.run(args))
@@ -109,8 +110,11 @@ def _guarded(command: str, args: argparse.Namespace) -> int:
         lines = map(visible, f"{type(error).__name__}: {error}".split("\n"))
         sys.stderr.write("\n".join(lines) + "\n")
         return USAGE
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
+    except KeyboardInterrupt as error:
+        said = f"interrupted: {error}" if error.args else "interrupted"
+        sys.stderr.write(f"\n{visible(said)}\n")
+        if hasattr(module, "interrupted"):
+            sys.stderr.write(visible(module.interrupted(arguments)) + "\n")
         return INTERRUPTED
     except BrokenPipeError:
         # The reader went away (| head). Python would complain once more when it flushes at exit.

@@ -73,6 +73,7 @@ def _plan(preview: Preview, results: str) -> str:
         "prompt": f"{plan.prompt_file or plan.prompt}{few}, calls in {plan.format}",
         "cases": _cases(plan),
         "decoding": _decoding(plan),
+        "computed": _computed(plan),
         "stored in": _stored(preview),
         "time": _time(preview, results),
     }
@@ -95,6 +96,17 @@ def _cases(plan: Plan) -> str:
     how = f" ({', '.join(chosen)})" if chosen else ""
     repeats = f", each {plan.repeats} times" if plan.repeats > 1 else ""
     return f"{n} of the {n_all} of {plan.suite.name}{how}{repeats}"
+
+
+def _computed(plan: Plan) -> str:
+    where = plan.where
+    if where.workers is None:
+        return "in this process"
+    gpus = f", {where.gpus_per_worker:g} GPUs" if where.gpus_per_worker else ""
+    there = f"the cluster at {where.cluster}" if where.cluster else "this machine"
+    return (
+        f"by {where.workers} workers of {where.cpus} CPUs{gpus} each, {where.executor} on {there}"
+    )
 
 
 def _decoding(plan: Plan) -> str:
@@ -185,6 +197,7 @@ def _plain(preview: Preview) -> dict[str, Json]:
         "decode": plan.decode,
         "temperature": plan.temperature,
         "max_new_tokens": plan.max_new_tokens,
+        "executor": plan.where.manifest,
         "first_prompt": {
             "case_id": preview.first.case.id,
             "text": preview.first.prompt,

@@ -78,3 +78,34 @@ def matching_of(args: argparse.Namespace) -> dict[str, Any]:
         "normalise": None if names is None else [name for name in names.split(",") if name],
         "schema_defaults": args.schema_defaults,
     }
+
+
+def add_executor(parser: argparse.ArgumentParser) -> None:
+    """Describe the options that say where a model computes."""
+    where = parser.add_argument_group("where it computes")
+    where.add_argument(
+        "--executor",
+        default="local",
+        metavar="NAME",
+        help="local, in this process, or ray: --workers, of which each has a replica of the model; "
+        "the samples are the same (default: local)",
+    )
+    where.add_argument("--workers", type=int, metavar="N", help="how many replicas")
+    where.add_argument(
+        "--ray-address",
+        metavar="ADDR",
+        help="a cluster that runs: auto on one of its nodes, or HOST:PORT (default: RAY_ADDRESS, "
+        "else one is begun on this machine, and ends with the run)",
+    )
+    where.add_argument(
+        "--cpus-per-worker",
+        type=int,
+        metavar="C",
+        help="default: an equal share of this machine's; 1 on a cluster",
+    )
+    where.add_argument(
+        "--gpus-per-worker",
+        type=float,
+        metavar="G",
+        help="may be a part of one, as 0.5 (default: 0)",
+    )

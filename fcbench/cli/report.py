@@ -36,8 +36,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
     parser.description = (
         "Write one HTML file about runs: leaderboard, metrics by tag, kinds of failure, functions, "
-        "tokens and time, comparisons, and every case with its prompt and answers. It opens from "
-        "the disk and asks no network for anything."
+        "tokens and time, comparisons, and every case with its prompt and answers; of very many "
+        "those that fail. It opens from the disk and asks no network for anything."
     )
     parser.add_argument(
         "runs", nargs="+", metavar="RUN", help="run folders, or JSON lines of {id, text}"
@@ -66,13 +66,13 @@ def run(args: argparse.Namespace) -> int:
     """Score each run and write the report."""
     from fcbench.cli._options import matching_of
     from fcbench.errors import UsageError
-    from fcbench.report.html import read_log, report
-    from fcbench.runs import score
+    from fcbench.report.html import gather, read_log, report
 
     runs = [str(path).rstrip("/") or path for path in args.runs]
     logs = [read_log(path) for path in args.training_log]
-    scored = [score(path, args.suite, args.format, **matching_of(args)) for path in runs]
-    content = report(runs, scored, logs, args.title).encode()
+    found = [gather(path, args.suite, args.format, **matching_of(args)) for path in runs]
+    content = report(runs, found, logs, args.title).encode()
+    scored = [gathered.scores for gathered in found]
     try:
         Path(args.output).write_bytes(content)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from fcbench.text import visible
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fcbench.runs import Plan, Scores
     from fcbench.types import Run
@@ -33,22 +34,34 @@ EXAMPLES = (
         "run --model ./my-model --fail-under argument_exact_match=0.9 --resume",
         "go on with an interrupted run, and exit 1 unless the lower bound of the interval is 0.9",
     ),
+    (
+        "run --reproduce results/RUN",
+        "the same again from RUN's manifest: which samples, versions and hashes differ",
+    ),
 )
-EXITS = {1: "a metric is below its --fail-under", 3: "some samples are errors: --resume asks again"}
+EXITS = {
+    1: "a metric is below its --fail-under, or a sample of --reproduce differs",
+    3: "some samples are errors: --resume asks again",
+}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Describe the options."""
-    from fcbench.cli._options import add_gate
+    from fcbench.cli._options import add_executor, add_gate
 
     which = parser.add_argument_group("what to run (one row for each combination)")
     which.add_argument(
         "--model",
         action="append",
-        required=True,
         metavar="MODEL",
         help="gemma3-270m, a folder or hub name, gguf:FILE, openai:URL#MODEL, ollama:MODEL, "
         "vllm:MODEL, python:MODULE:FUNCTION, replay:FILE; may be repeated",
+    )
+    which.add_argument(
+        "--reproduce",
+        metavar="RUN",
+        help="repeat a stored run from its manifest and say what differs; what is named beside it "
+        "says where things are now, and how they are computed",
     )
     which.add_argument(
         "--adapter", metavar="DIR", help="a LoRA adapter on top of the model (gguf: a file)"
@@ -124,6 +137,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="let Gemma 3 run in float16, in which it overflows",
     )
     how.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="runs code from the model's repository, with all your rights: read it first",
+    )
+    how.add_argument(
         "--batch-size",
         type=int,
         metavar="N",
@@ -157,6 +175,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="for the draw of a --sample, of examples and of tokens (default: 0)",
     )
+    add_executor(parser)
     where = parser.add_argument_group("results")
     where.add_argument("--results", default="results", metavar="DIR", help="default: results/")
     where.add_argument("--resume", action="store_true", help="go on with an interrupted run")
@@ -172,6 +191,14 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run every combination, print its rows, and rewrite the leaderboard of all results."""
+    from fcbench.errors import UsageError
+
+    if args.reproduce is not None:
+        from fcbench.cli._reproduce import reproduce
+
+        return reproduce(args)
+    if not args.model:
+        raise UsageError("run needs a --model", hint="--model gemma3-270m, or --reproduce RUN")
     if args.dry_run:
         from fcbench.cli._dry_run import dry_run
 
@@ -182,21 +209,29 @@ def run(args: argparse.Namespace) -> int:
     rows, scored = [], []
     results = Path(args.results)
     for made in _runs(args):
-        scores = score(made)
-        seconds = [s.seconds for s in made.samples if s.seconds is not None]
+        scores = score(made, keep_verdicts=False)  # of which nothing is shown here
+        seconds = (s.seconds for s in made.samples if s.seconds is not None)
         rows.append(leaderboard.row_of(Path(made.folder or "").name, scores, seconds))
         scored.append(scores)
         sys.stderr.write(f"stored in {visible(str(made.folder))}\n")
     sys.stdout.write(leaderboard.as_json(rows) if args.json else leaderboard.as_text(rows))
-    stored, left_out = leaderboard.read_rows(results)
+    stored, left_out = leaderboard.read_rows(results, rows)
     leaderboard.write(stored, results)
     sys.stderr.writelines(f"left out of the leaderboard: {line}\n" for line in left_out)
     return _verdict(scored, args)
 
 
+def interrupted(arguments: Sequence[str]) -> str:
+    """Return how to go on with what was typed, as far as it can be gone on with."""
+    resume = [] if "--resume" in arguments else ["--resume"]
+    command = shlex.join(["python", "-m", "fcbench", *arguments, *resume])
+    return f"go on with: {command}"
+
+
 def _runs(args: argparse.Namespace) -> Iterator[Run]:
     """Yield a run for each combination; a model is loaded once for all of its runs."""
-    from fcbench.backends import check_model, open_model
+    from fcbench.backends import check_model
+    from fcbench.executors import open_model
     from fcbench.runs import execute, make_folder
 
     # What can be known to be wrong is found before the first model loads, not hours later.
@@ -206,9 +241,10 @@ def _runs(args: argparse.Namespace) -> Iterator[Run]:
             check_model(model, options)
     make_folder(Path(args.results))
     for model, of_model in plans.items():
-        backend = open_model(model, of_model[0].model_options)
+        backend = open_model(model, of_model[0].model_options, of_model[0].where)
         for plan in of_model:
-            yield execute(plan, backend)
+            yield execute(plan, backend, finishes=True)
+        del backend  # its workers make room for those of the next
 
 
 def _plans(args: argparse.Namespace, model: str) -> Iterator[Plan]:
@@ -224,13 +260,16 @@ def _plans(args: argparse.Namespace, model: str) -> Iterator[Plan]:
         for prompt in prompts:
             yield plan(
                 model, suite, prompt, args.adapter, args.decode, args.results,
-                dtype=args.dtype, allow_float16=args.allow_float16, batch_size=args.batch_size,
+                dtype=args.dtype, allow_float16=args.allow_float16,
+                trust_remote_code=args.trust_remote_code, batch_size=args.batch_size,
                 prefix_memory=_bytes(args.prefix_memory), max_new_tokens=args.max_new_tokens,
                 temperature=args.temperature, repeats=args.repeats,
                 few_shot=args.few_shot, prompt_file=args.prompt_file, limit=args.limit,
                 sample=args.sample,
                 tags=tuple(tag for tag in args.tags.split(",") if tag), seed=args.seed,
                 format=args.format, timeout_seconds=args.timeout, retries=args.retries,
+                executor=args.executor, workers=args.workers, ray_address=args.ray_address,
+                cpus_per_worker=args.cpus_per_worker, gpus_per_worker=args.gpus_per_worker,
                 resume=args.resume, progress=True,
             )  # fmt: skip
 
@@ -250,9 +289,8 @@ def _verdict(scored: list[Scores], args: argparse.Namespace) -> int:
     for line in missed:
         sys.stderr.write(f"missed: {line}\n")
     if n_errors:
-        first = next(v for s in scored for v in s.verdicts if v.sample.error is not None)
-        where = visible(f"{first.case.id}: {first.sample.error}")
-        sys.stderr.write(f"{n_errors} samples are errors, the first in {where}\n")
+        _, where = next(s.tallies.first_error for s in scored if s.tallies.first_error is not None)
+        sys.stderr.write(f"{n_errors} samples are errors, the first in {visible(where)}\n")
         sys.stderr.write("the same command with --resume asks for them again\n")
         return ERRORS
     return MISSED if missed else OK

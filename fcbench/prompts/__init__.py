@@ -17,7 +17,6 @@ Show me Oslo.<end_of_turn>
 
 from __future__ import annotations
 
-import hashlib
 import random
 from typing import TYPE_CHECKING
 
@@ -26,13 +25,14 @@ from fcbench.errors import SuiteError
 from fcbench.formats._jinja import own_template
 from fcbench.prompts import _file
 from fcbench.prompts._case_text import last_user_text, one_answer
+from fcbench.prompts._requests import Requests
 from fcbench.prompts._style import Style
 from fcbench.prompts._target import WITHOUT_TEXT, Fault, Target, targets
-from fcbench.types import Request
 
 __all__ = [
     "WITHOUT_TEXT",
     "Fault",
+    "Requests",
     "Style",
     "Target",
     "check_file",
@@ -56,20 +56,19 @@ def requests(
     style: Style,
     examples: Sequence[Case] = (),
     repeats: int = 1,
-) -> list[Request]:
+) -> Requests:
     """Return one request for each case and repeat, in order; a case's repeats share its prompt.
 
-    A prompt begins with at most one `bos`. `examples` are shown first as solved turns; see
-    fcbench.prompts.few_shot. UsageError for an unknown mode or a prompt file that cannot be used.
+    Each prompt is rendered when it is read. It begins with at most one `bos`. `examples` are shown
+    first as solved turns; see fcbench.prompts.few_shot. UsageError for an unknown mode or a prompt
+    file that cannot be used, and when a prompt is read that cannot be rendered.
     """
     module = _file if style.prompt_file is not None else registry.load("prompts", mode)
-    native = is_native(mode, style.prompt_file)
-    built = []
-    for case in cases:
-        prompt = _single_bos(module.render(case, examples, style), style.bos)
-        sha256 = hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()
-        built += [Request(case, prompt, sha256, repeat, native) for repeat in range(repeats)]
-    return built
+
+    def render(case: Case) -> str:
+        return _single_bos(module.render(case, examples, style), style.bos)
+
+    return Requests(cases, render, repeats, native=is_native(mode, style.prompt_file))
 
 
 def is_native(mode: str, prompt_file: str | None = None) -> bool:

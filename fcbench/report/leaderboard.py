@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from statistics import fmean
+from statistics import StatisticsError, fmean
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,6 +19,7 @@ from fcbench.metrics import HEADLINE, unit_of
 from fcbench.runs import read_run, score
 from fcbench.stats import Estimate
 from fcbench.suite import MAX_NEW_TOKENS
+from fcbench.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -50,7 +51,7 @@ class Row(msgspec.Struct, frozen=True):
     started_at: str
 
 
-def row_of(run: str, scores: Scores, seconds: Sequence[float]) -> Row:
+def row_of(run: str, scores: Scores, seconds: Iterable[float]) -> Row:
     """Return the row of a scored run; `run` is its folder's name."""
     manifest = scores.manifest
     suite, prompt, model = manifest["suite"], manifest["prompt"], manifest["model"]
@@ -62,20 +63,29 @@ def row_of(run: str, scores: Scores, seconds: Sequence[float]) -> Row:
         shown_prompt += f" + {prompt['few_shot']}-shot"
     shown_prompt = ", ".join([shown_prompt, *unusual(manifest)])
     return Row(
-        run=run,
-        suite=suite["name"],
-        suite_sha256=suite["sha256"],
-        selection=", ".join(chosen),
+        # A manifest may be a stranger's: what it says must not move a cursor, or end a line.
+        run=visible(run),
+        suite=visible(suite["name"]),
+        suite_sha256=visible(suite["sha256"]),
+        selection=visible(", ".join(chosen)),
         rules=rules_label(scores.matching),
-        model=model_label(model),
-        prompt=shown_prompt,
+        model=visible(model_label(model)),
+        prompt=visible(shown_prompt),
         n_cases=scores.n_cases,
         n_errors=scores.n_errors,
         metrics=scores.metrics,
         outcomes=scores.outcomes,
-        seconds_per_case=fmean(seconds) if seconds else None,
-        started_at=manifest["started_at"],
+        seconds_per_case=_mean(seconds),
+        started_at=visible(manifest["started_at"]),
     )
+
+
+def _mean(seconds: Iterable[float]) -> float | None:
+    """Return the mean of numbers that are read one by one, None of none."""
+    try:
+        return fmean(seconds)
+    except StatisticsError:
+        return None
 
 
 def unusual(manifest: Mapping[str, Json]) -> list[str]:
@@ -116,18 +126,23 @@ def model_label(model: dict[str, Json]) -> str:
     return f"{label} ({', '.join(notes)})" if notes else label
 
 
-def read_rows(results: Path) -> tuple[list[Row], list[str]]:
+def read_rows(results: Path, known: Iterable[Row] = ()) -> tuple[list[Row], list[str]]:
     """Return a row for the newest run of each kind, and a line for each run that is left out.
 
-    A run is left out when it cannot be read or its suite has changed since. RunError when there
-    is no row.
+    A run is left out when it cannot be read or its suite has changed since. Those of which a row
+    is known are not scored again. RunError when there is no row.
     """
     rows, left_out = [], []
+    by_run = {row.run: row for row in known}
     for manifest in sorted(results.glob("*/run.json")):
+        if manifest.parent.name in by_run:
+            rows.append(by_run[manifest.parent.name])
+            continue
         try:
             run = read_run(manifest.parent)
-            seconds = [s.seconds for s in run.samples if s.seconds is not None]
-            rows.append(row_of(manifest.parent.name, score(run), seconds))
+            seconds = (s.seconds for s in run.samples if s.seconds is not None)
+            scores = score(run, keep_verdicts=False)
+            rows.append(row_of(manifest.parent.name, scores, seconds))
         except FcbenchError as error:
             left_out.append(error.message)
     if not rows:

@@ -27,6 +27,7 @@ import msgspec
 from fcbench.backends._given import backend_of
 from fcbench.backends.python import is_known_again
 from fcbench.errors import UsageError
+from fcbench.executors import open_model
 from fcbench.runs._command import command_of
 from fcbench.runs._compare import Comparison, Flip, Side, compare, compare_all
 from fcbench.runs._folder import RunFolder, make_folder
@@ -37,7 +38,14 @@ from fcbench.runs._plan import DECODE_MODES, Options, Plan, plan
 from fcbench.runs._preview import Preview, preview, tokens_of
 from fcbench.runs._read import read_run
 from fcbench.runs._reason import outcome_of, reason
-from fcbench.runs._score import score
+from fcbench.runs._reproduce import (
+    FieldDifference,
+    Reproduction,
+    SampleDifference,
+    differences,
+    plan_again,
+)
+from fcbench.runs._score import score, verdicts_of
 from fcbench.runs._scores import Scores
 
 if TYPE_CHECKING:
@@ -49,27 +57,33 @@ if TYPE_CHECKING:
 __all__ = [
     "DECODE_MODES",
     "Comparison",
+    "FieldDifference",
     "Flip",
     "Forecast",
     "Options",
     "Plan",
     "Preview",
+    "Reproduction",
     "RunFolder",
+    "SampleDifference",
     "Scores",
     "Side",
     "command_of",
     "compare",
     "compare_all",
+    "differences",
     "execute",
     "make_folder",
     "outcome_of",
     "plan",
+    "plan_again",
     "preview",
     "read_run",
     "reason",
     "run",
     "score",
     "tokens_of",
+    "verdicts_of",
     "versions",
 ]
 
@@ -109,4 +123,5 @@ def run(  # noqa: PLR0913  the six that everybody uses; all others are Options
             "run's model is this one",
             hint="resume with a function at the top of a module, or with a Backend of your own",
         )
-    return execute(msgspec.structs.replace(made, model=backend.manifest["name"]), backend)
+    computed = open_model(backend, made.model_options, made.where)
+    return execute(msgspec.structs.replace(made, model=backend.manifest["name"]), computed)

@@ -13,7 +13,7 @@ from fcbench.metrics import metric as metric_of
 from fcbench.runs._reason import outcome_of, reason
 from fcbench.stats import (
     Estimate,
-    clustered,
+    clustered_means,
     detectable_difference,
     holm,
     mean,
@@ -102,20 +102,24 @@ def compare(
     asked = _metric_of_both(scores_a, scores_b, metric)
     first, second = _by_case(scores_a, asked), _by_case(scores_b, asked)
     shared = [case_id for case_id in first if case_id in second]
-    a, b = ({c: fmean(values[c]) for c in shared} for values in (first, second))
+    a, b = ({c: values[c][0] for c in shared} for values in (first, second))
     differences = [b[case_id] - a[case_id] for case_id in shared]
     table = _table(a, b) if _is_binary([*a.values(), *b.values()]) else None
     flipped = [case_id for case_id, d in zip(shared, differences, strict=True) if d]
     n = len(shared)
     p_value = sign_flip(differences) if n else None
-    estimate = clustered if asked.unit is None else mean
-    failed = {v.case.id for s in (scores_a, scores_b) for v in s.verdicts if v.sample.error}
+    failed = {
+        case_id
+        for scores in (scores_a, scores_b)
+        for case_id, case in scores.tallies.cases.items()
+        if case.n_failed
+    }
     return Comparison(
         metric=metric,
-        a=estimate([first[case_id] for case_id in shared]),
-        b=estimate([second[case_id] for case_id in shared]),
+        a=_estimate([first[case_id] for case_id in shared], asked),
+        b=_estimate([second[case_id] for case_id in shared], asked),
         n=n,
-        n_left_out=len({v.case.id for v in scores_a.verdicts}) - n,
+        n_left_out=len(scores_a.tallies.cases) - n,
         n_errors=len(failed - set(shared)),
         difference=_difference(differences, asked),
         p_value=p_value,
@@ -148,7 +152,7 @@ def _refuse_other_cases(a: Scores, b: Scores) -> None:
             f"the runs are over different suites: {a.suite} ({a.suite_sha256[:12]}) and "
             f"{b.suite} ({b.suite_sha256[:12]})"
         )
-    ids_a, ids_b = ({v.case.id for v in scores.verdicts} for scores in (a, b))
+    ids_a, ids_b = (scores.tallies.cases.keys() for scores in (a, b))
     if ids_a != ids_b:
         raise UsageError(
             f"the runs are over different cases: {len(ids_a - ids_b)} are only in the first, "
@@ -185,16 +189,16 @@ def _difference(differences: Sequence[float], metric: Metric) -> Estimate:
     return Estimate(fmean(differences), *paired_bootstrap(differences), n)
 
 
-def _by_case(scores: Scores, metric: Metric) -> dict[str, list[float]]:
-    values: dict[str, list[float]] = {}
-    # A metric that is moot for this run compares nothing.
-    if not scores.metrics[metric.name].n:
-        return values
-    for verdict in scores.verdicts:
-        value = metric(verdict)
-        if value is not None:
-            values.setdefault(verdict.case.id, []).append(value)
-    return values
+def _by_case(scores: Scores, metric: Metric) -> dict[str, tuple[float, int]]:
+    """Return the mean of each case's values and their number; a moot metric has none."""
+    return dict(scores.tallies.by_case(metric.name))
+
+
+def _estimate(values: Sequence[tuple[float, int]], metric: Metric) -> Estimate:
+    means = [value for value, _ in values]
+    if metric.unit is None:
+        return clustered_means(means, [n for _, n in values])
+    return mean([[value] for value in means])
 
 
 def _is_binary(values: Sequence[float]) -> bool:
@@ -214,7 +218,7 @@ def _flips(
 ) -> list[Flip]:
     a, b = values
     first, second = _first_verdicts(scores_a), _first_verdicts(scores_b)
-    return [Flip(c, _side(first[c], a[c]), _side(second[c], b[c])) for c in flipped]
+    return [Flip(c, _side(first.get(c), a[c]), _side(second.get(c), b[c])) for c in flipped]
 
 
 def _first_verdicts(scores: Scores) -> dict[str, Verdict]:
@@ -223,6 +227,8 @@ def _first_verdicts(scores: Scores) -> dict[str, Verdict]:
     return {v.case.id: v for v in reversed(answered)}
 
 
-def _side(verdict: Verdict, value: float) -> Side:
+def _side(verdict: Verdict | None, value: float) -> Side:
+    if verdict is None:  # a report keeps those that it shows
+        return Side(value, "", None, "")
     why = None if verdict.is_right else reason(verdict)
     return Side(value, outcome_of(verdict), why, verdict.sample.text)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+from collections import deque
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -43,22 +43,28 @@ def forecast(plan: Plan, n_answers: int) -> Forecast | None:
     with the fewest differences, and of several the newest.
     """
     known = [
-        ((-len(_differences(manifest, plan)), str(manifest["started_at"])), folder, timed)
+        ((-len(_differences(manifest, plan)), str(manifest["started_at"])), folder)
         for folder, manifest in _stored(plan)
-        if (timed := [s for s in folder.samples() if s.seconds is not None])
+        if any(sample.seconds is not None for sample in folder.samples())
     ]
     if not known:
         return None
-    _, folder, timed = max(known, key=lambda found: found[0])
+    _, folder = max(known, key=lambda found: found[0])
     manifest = folder.manifest()
     was, limit = manifest["decoding"]["max_new_tokens"], plan.max_new_tokens
-    each = fmean(_shortened(sample, limit) for sample in timed)
-    most = fmean(_shortened(s, limit) * _longer(s, was, limit) for s in timed)
+    n_timed, each, most = 0, 0.0, 0.0
+    for sample in folder.samples():  # not kept: there may be a million
+        if sample.seconds is not None:
+            n_timed += 1
+            seconds = _shortened(sample, limit)
+            each += seconds
+            most += seconds * _longer(sample, was, limit)
+    each, most = each / n_timed, most / n_timed
     return Forecast(
-        seconds=each * n_answers,
-        most_seconds=most * n_answers,
+        seconds=each * n_answers / (plan.workers or 1),
+        most_seconds=most * n_answers / (plan.workers or 1),
         seconds_per_answer=each,
-        n_answers=len(timed),
+        n_answers=n_timed,
         basis=str(folder.path),
         differences=_differences(manifest, plan),
     )
@@ -70,8 +76,8 @@ def _stored(plan: Plan) -> Iterator[tuple[RunFolder, Mapping[str, Json]]]:
         folder = RunFolder(path.parent)
         try:
             manifest = folder.manifest()
-            folder.samples()
             if _is_alike(manifest, plan):
+                deque(folder.samples(), maxlen=0)
                 yield folder, manifest
         except (RunError, KeyError, TypeError, AttributeError):
             continue  # no run, or a broken one: nobody has asked for it
@@ -105,6 +111,11 @@ def _differences(manifest: Mapping[str, Json], plan: Plan) -> list[str]:
         found.append(f"at most {decoding['max_new_tokens']} tokens")
     if manifest.get("batch_size") != plan.batch_size:
         found.append(f"batch size {manifest.get('batch_size') or 'as fits'}")
+    then = manifest.get("executor") or {}
+    if (then.get("name", "local"), then.get("workers", 1)) != (plan.executor, plan.workers or 1):
+        found.append(
+            f"on {then['workers']} workers" if then.get("workers", 1) > 1 else "in one process"
+        )
     here = (platform.system(), platform.machine(), os.cpu_count())
     if (machine.get("system"), machine.get("architecture"), machine.get("n_cpus")) != here:
         found.append("on another machine")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Floor = Literal["lower", "point"]
 Ceiling = Literal["upper", "point"]
 METHODS: tuple[str, ...] = get_args(Method)
+LONGEST_ERROR = 400
 BOUNDS = {"lower": "lower bound", "upper": "upper bound", "point": "point value"}
 
 
@@ -112,7 +113,7 @@ def refuse_errors(scores: Scores, whose: str = "") -> None:
     kept = f" (the run: {visible(scores.folder)})" if scores.folder else ""
     raise RunError(
         f"{whose}{scores.n_errors} of {scores.n_samples} samples have no answer: "
-        f"{visible(first)}{kept}"
+        f"{visible(shorten(first, LONGEST_ERROR))}{kept}"
     )
 
 

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from fcbench import prompts
-from fcbench.backends import open_model
 from fcbench.errors import BackendError, ModelError
+from fcbench.executors import open_model
 from fcbench.formats import detect_format, module_of
+from fcbench.runs._asked import Asked
+from fcbench.runs._interrupt import Interrupted, Interruptible
 from fcbench.runs._manifest import manifest_of
-from fcbench.runs._place import place_of
+from fcbench.runs._place import open_writer, settle
 from fcbench.runs._progress import Progress
 from fcbench.types import Decoding, Run, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from fcbench.backends import Outline
+    from fcbench.prompts import Requests
+    from fcbench.runs._log import Log
     from fcbench.runs._plan import Plan
     from fcbench.types import Backend, Case, Request
 
@@ -30,30 +35,56 @@ BLOCK_SECONDS = 0.5
 log = logging.getLogger("fcbench")
 
 
-def execute(plan: Plan, backend: Backend | None = None) -> Run:
-    """Carry out a plan; `backend` is its model if that is already loaded."""
-    backend = backend or open_model(plan.model, plan.model_options)
+def execute(plan: Plan, backend: Backend | None = None, *, finishes: bool = False) -> Run:
+    """Carry out a plan; `backend` is its model if that is already loaded.
+
+    With `finishes`, the first Ctrl-C or SIGTERM lets the batch that is being answered come to its
+    end, which is then Interrupted; the second ends it at once, as any does without.
+    """
+    backend = backend or open_model(plan.model, plan.model_options, plan.where)
     plan = with_format(plan, backend)
     requests = requests_of(plan, backend)
     _warn_of_untold_tools(plan, requests)
     manifest = manifest_of(plan, backend.manifest, requests)
-    folder = None if plan.results is None else place_of(plan).open(manifest, requests)
-    samples = [] if folder is None else folder.samples()
+    if plan.results is None:
+        samples: list[Sample] = []
+        _answer(plan, backend, requests, Kept(None, samples.extend, finishes))
+        return Run(manifest, plan.cases, latest(samples, plan.cases))
+    with open_writer(plan) as writer:
+        settle(writer, manifest, requests)
+        folder = writer.folder
+        done = folder.log(case.id for case in plan.cases)
+        _answer(plan, backend, requests, Kept(done, writer.append, finishes))
+        log_of_all = folder.log(case.id for case in plan.cases)
+    return Run(manifest, plan.cases, log_of_all, str(folder.path))
+
+
+class Kept(NamedTuple):
+    """What was answered before, where answers go, and whether a signal lets a batch be finished."""
+
+    done: Log | None
+    keep: Callable[[list[Sample]], object]
+    finishes: bool
+
+
+def _answer(plan: Plan, backend: Backend, requests: Requests, kept: Kept) -> None:
+    """Ask what is not answered yet and keep every answer. Interrupted if that was ended early."""
     stops = module_of(plan.format).STOP_TOKENS
     decoding = Decoding(
         plan.decode, plan.max_new_tokens, stops, plan.format, plan.temperature, plan.seed
     )
-    done = {(s.case_id, s.repeat) for s in samples if s.error is None}
-    backend.has_answered = backend.has_answered or bool(done)
-    missing = [r for r in requests if (r.case.id, r.repeat) not in done]
-    with Progress(plan, len(requests), samples) as progress:
-        for fresh in _in_blocks(_answers(backend, missing, decoding)):
-            if folder is not None:
-                folder.append(fresh)
-            samples += fresh
+    asked = Asked(requests, plan.cases, plan.repeats, kept.done)
+    backend.has_answered = backend.has_answered or len(asked) < len(requests)
+    interruptible = Interruptible(asked.close) if kept.finishes else nullcontext()
+    n_answered = 0
+    with Progress(plan, len(requests), kept.done or ()) as progress, interruptible:
+        for fresh in _in_blocks(_answers(backend, asked, decoding)):
+            kept.keep(fresh)
+            n_answered += len(fresh)
             progress.add(fresh)
-    samples = latest(samples, plan.cases)
-    return Run(manifest, plan.cases, samples, None if folder is None else str(folder.path))
+    if asked.is_closed:
+        n_before = len(requests) - len(asked)
+        raise Interrupted(f"{n_before + n_answered} of {len(requests)} answers are stored")
 
 
 def with_format(plan: Plan, backend: Backend | Outline) -> Plan:
@@ -68,21 +99,21 @@ def with_format(plan: Plan, backend: Backend | Outline) -> Plan:
     return msgspec.structs.replace(plan, format=found or FALLBACK)
 
 
-def _answers(backend: Backend, requests: Sequence[Request], decoding: Decoding) -> Iterator[Sample]:
+def _answers(backend: Backend, asked: Asked, decoding: Decoding) -> Iterator[Sample]:
     """Yield a sample for each request, whatever the backend fails at."""
-    unanswered = {(r.case.id, r.repeat): r for r in requests}
     try:
-        for sample in backend.answer(requests, decoding):
-            if unanswered.pop((sample.case_id, sample.repeat), None) is None:
+        for sample in backend.answer(asked, decoding):
+            if not asked.settle(sample):
                 raise ModelError(
                     f"{backend.manifest['name']} answers what was not asked, or twice: repeat "
                     f"{sample.repeat} of {sample.case_id}",
                     hint="a Backend yields one sample a request, with its case's id and its repeat",
                 )
             yield sample
+            if asked.has_ended:
+                return
     except BackendError as error:
-        for r in unanswered.values():
-            yield Sample(r.case.id, r.repeat, prompt_sha256=r.prompt_sha256, error=str(error))
+        yield from asked.failures(str(error))
 
 
 def _in_blocks(samples: Iterator[Sample]) -> Iterator[list[Sample]]:
@@ -115,7 +146,7 @@ def latest(samples: Sequence[Sample], cases: Sequence[Case]) -> list[Sample]:
     return sorted(found.values(), key=lambda s: (place.get(s.case_id, len(place)), s.repeat))
 
 
-def requests_of(plan: Plan, backend: Backend | Outline) -> list[Request]:
+def requests_of(plan: Plan, backend: Backend | Outline) -> Requests:
     """Return what a plan asks, each case as often as it is to be answered."""
     examples = []
     if plan.few_shot:

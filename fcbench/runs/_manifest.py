@@ -6,13 +6,17 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import sys
 from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from fcbench.errors import RunError
 from fcbench.formats import grammar_sha256
+from fcbench.runs._version import LOG_VERSION
 from fcbench.types import Matching
 
 if TYPE_CHECKING:
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from fcbench.runs._plan import Plan
     from fcbench.types import Json, Request
 
+PACKAGE = Path(__file__).parent.parent
 RECORDED_PACKAGES = (
     "fcbench",
     "torch",
@@ -52,7 +57,7 @@ def manifest_of(
     """Return what is needed to know what a run was, and to repeat it; `model` is its backend's."""
     matching = plan.suite.matching
     return {
-        "log_version": 1,
+        "log_version": LOG_VERSION,
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "suite": {
             "name": plan.suite.name,
@@ -81,13 +86,42 @@ def manifest_of(
         "model": dict(model),
         "seed": plan.seed,
         "batch_size": plan.batch_size,
-        "versions": {"python": platform.python_version(), **versions(RECORDED_PACKAGES)},
-        "machine": {
-            "system": platform.system(),
-            "architecture": platform.machine(),
-            "n_cpus": os.cpu_count(),
+        "computed": {
+            "dtype": plan.dtype,
+            "allow_float16": plan.allow_float16,
+            "prefix_memory": plan.prefix_memory,
+            "timeout_seconds": plan.timeout_seconds,
+            "retries": plan.retries,
         },
+        "executor": plan.where.manifest,
+        "versions": {
+            "python": platform.python_version(),
+            **versions(RECORDED_PACKAGES),
+            "fcbench_sha256": _code_sha256(),
+        },
+        "machine": _machine(),
     }
+
+
+@cache
+def _code_sha256() -> str:
+    """Return the hash of fcbench itself: many states of it have one version."""
+    files = sorted(PACKAGE.rglob("*.py"))
+    return _digest(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
+
+
+def _machine() -> dict[str, Json]:
+    """Return what decides how numbers are rounded, as far as it is known."""
+    found: dict[str, Json] = {
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "n_cpus": os.cpu_count(),
+    }
+    # Only where the model itself has loaded it. The order of a sum depends on both.
+    if (torch := sys.modules.get("torch")) is not None:
+        found["n_threads"] = torch.get_num_threads()
+        found["instructions"] = torch.backends.cpu.get_cpu_capability()
+    return found
 
 
 def _digest(parts: Iterable[str]) -> str:
@@ -96,13 +130,15 @@ def _digest(parts: Iterable[str]) -> str:
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """Return the versions of those packages that are installed."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    return {package: found for package in packages if (found := _version(package)) is not None}
+
+
+@cache  # to read a large package's metadata takes as long as to judge a hundred samples
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def refuse_other_run(
@@ -113,10 +149,12 @@ def refuse_other_run(
     # Through JSON, because that is what the earlier one went through.
     now = msgspec.json.decode(msgspec.json.encode(manifest))
     for field in fields:
-        for key in _differing(_said(earlier, field), now[field]):
-            name = f"{field}.{key}" if key else field
+        keys = _differing(_said(earlier, field), now[field])
+        if keys:
+            names = ", ".join(f"{field}.{key}" if key else field for key in keys)
+            verb = "differs" if len(keys) == 1 else "differ"
             raise RunError(
-                f"{folder.path}: is a run of another {field} ({name} differs), cannot resume it",
+                f"{folder.path}: is a run of another {field} ({names} {verb}), cannot resume it",
                 hint="leave out --resume to begin a new run beside it, or name another --results",
             )
 

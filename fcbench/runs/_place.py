@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from fcbench.runs._folder import RunFolder
+from fcbench.runs._lock import HeldError
 from fcbench.runs._manifest import refuse_other_run
+from fcbench.runs._writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from fcbench.runs._plan import Plan
     from fcbench.types import Json, Request
@@ -22,29 +25,58 @@ class Place(NamedTuple):
     earlier: RunFolder | None
     goes_on: bool
 
-    def open(self, manifest: Mapping[str, Json], requests: Sequence[Request]) -> RunFolder:
-        """Return the folder, ready to write to. RunError for an earlier run that is another."""
-        if not self.goes_on:
-            self.folder.create(manifest, requests)
-            return self.folder
-        self.folder.set_torn_line_aside()
-        if any(sample.error is None for sample in self.folder.samples()):
-            refuse_other_run(self.folder, manifest)
-        else:
-            # Nothing was answered, so nothing can be mixed: of a server that was not there, little
-            # was known, and even the prompts may be others now.
-            self.folder.create(manifest, requests)
-        return self.folder
-
 
 def place_of(plan: Plan) -> Place:
     """Return where a plan's run is stored; nothing is written. The plan names its results."""
-    root = Path(plan.results or "")
-    earlier, number = None, 1
-    folder = RunFolder(root / plan.name)
-    while folder.exists():
-        earlier, number = folder, number + 1
-        folder = RunFolder(root / f"{plan.name}-{number}")
+    earlier = None
+    for folder in _folders(plan):
+        if not folder.exists():
+            break
+        earlier = folder
     if plan.resume and earlier is not None:  # the newest one
         return Place(earlier, earlier, goes_on=True)
     return Place(folder, earlier, goes_on=False)
+
+
+def open_writer(plan: Plan) -> Writer:
+    """Return the writer of a plan's run: of a folder that holds nothing yet, or of an earlier run.
+
+    RunError for an earlier run that another process is writing to.
+    """
+    place = place_of(plan)
+    if place.goes_on:
+        return Writer(place.folder)
+    for folder in _folders(plan):
+        if folder.exists():
+            continue
+        try:
+            writer = Writer(folder)
+        except HeldError:
+            if plan.resume:  # it has just begun what this one is to go on with
+                raise
+            continue
+        if not folder.exists():  # still: another process may have begun it, and ended
+            break
+        writer.close()
+    return writer
+
+
+def settle(writer: Writer, manifest: Mapping[str, Json], requests: Iterable[Request]) -> None:
+    """Begin a run in its folder, or make ready to go on. RunError for a run that is another."""
+    folder = writer.folder
+    if not folder.exists():
+        writer.begin(manifest, requests)
+    elif any(sample.error is None for sample in folder.samples()):
+        refuse_other_run(folder, manifest)
+        writer.mend()
+    else:
+        writer.mend()
+        # Nothing was answered, so nothing can be mixed: of a server that was not there, little was
+        # known, and even the prompts may be others now.
+        writer.begin(manifest, requests)
+
+
+def _folders(plan: Plan) -> Iterator[RunFolder]:
+    root = Path(plan.results or "")
+    for number in count(1):
+        yield RunFolder(root / (plan.name if number == 1 else f"{plan.name}-{number}"))

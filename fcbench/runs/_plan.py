@@ -14,6 +14,7 @@ import msgspec
 from fcbench import registry
 from fcbench.backends import ModelOptions
 from fcbench.errors import UsageError, nearest
+from fcbench.executors import Where, check_executor
 from fcbench.formats import grammar_of
 from fcbench.matching import check_matching
 from fcbench.prompts import check_file, few_shot, is_native
@@ -49,11 +50,17 @@ class Options(TypedDict, total=False):
     How it is computed:
       dtype             "float32", "bfloat16", "float16", or what the machine is fast at ("auto")
       allow_float16     let a model run in float16 that is known to overflow in it (False)
+      trust_remote_code run code from the model's repository, with all your rights (False)
       batch_size        prompts answered together (as many as the backend finds good)
       prefix_memory     bytes that beginnings which prompts share may take (a part of what is free;
                         0 shares nothing)
       timeout_seconds   how long a server may take for one answer (600)
       retries           how often a server is asked again where that can help (4)
+      executor          "local" in this process, or "ray" ("local")
+      workers           of Ray, each with its own replica of the model
+      ray_address       of a cluster that runs already, as "auto" (one is begun on this machine)
+      cpus_per_worker   (an equal share of this machine's; 1 on a cluster)
+      gpus_per_worker   may be a part of one, as 0.5 (0)
     Where it is kept:
       resume            go on with an earlier run of the same plan, or begin one (False)
       progress          a line on stderr: how far, how long yet, how good so far (False)
@@ -62,6 +69,7 @@ class Options(TypedDict, total=False):
     dtype: str
     batch_size: int | None
     allow_float16: bool
+    trust_remote_code: bool
     prefix_memory: int | None
     max_new_tokens: int | None
     few_shot: int
@@ -75,6 +83,11 @@ class Options(TypedDict, total=False):
     format: str
     timeout_seconds: float
     retries: int
+    executor: str
+    workers: int | None
+    ray_address: str | None
+    cpus_per_worker: int | None
+    gpus_per_worker: float | None
     resume: bool
     progress: bool
 
@@ -93,6 +106,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int | None = None
     prefix_memory: int | None = None
     allow_float16: bool = False
+    trust_remote_code: bool = False
     max_new_tokens: int
     few_shot: int = 0
     prompt_file: str | None = None
@@ -105,6 +119,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     format: str = "functiongemma"
     timeout_seconds: float = 600.0
     retries: int = 4
+    executor: str = "local"
+    workers: int | None = None
+    ray_address: str | None = None
+    cpus_per_worker: int | None = None
+    gpus_per_worker: float | None = None
     resume: bool = False
     progress: bool = False
 
@@ -142,12 +161,24 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             batch_size=self.batch_size,
             prefix_memory=self.prefix_memory,
             allow_float16=self.allow_float16,
+            trust_remote_code=self.trust_remote_code,
             decode=self.decode,
             temperature=self.temperature,
             repeats=self.repeats,
             native=is_native(self.prompt, self.prompt_file),
             timeout_seconds=self.timeout_seconds,
             retries=self.retries,
+        )
+
+    @property
+    def where(self) -> Where:
+        """Where the plan's model is to compute."""
+        return Where(
+            executor=self.executor,
+            workers=self.workers,
+            address=self.ray_address,
+            cpus_per_worker=self.cpus_per_worker,
+            gpus_per_worker=self.gpus_per_worker,
         )
 
 
@@ -211,6 +242,7 @@ def _check(made: Plan) -> None:
             raise UsageError(f"{name} is at least {least}, got {value}")
     if not 0 < made.timeout_seconds < math.inf:  # NaN is not either
         raise UsageError(f"timeout_seconds is above 0, got {made.timeout_seconds}")
+    check_executor(made.model, made.where)
     check_matching(made.suite.matching)
     if made.format != "auto":
         grammar_of(made.format)

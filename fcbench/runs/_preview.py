@@ -57,9 +57,9 @@ def preview(plan: Plan, outline: Outline | None = None) -> Preview:
         earlier = None if place.earlier is None else str(place.earlier.path)
         folder, goes_on = str(place.folder.path), place.goes_on
         if goes_on:
-            samples = {(s.case_id, s.repeat): s for s in place.folder.samples()}
-            done = sum(sample.error is None for sample in samples.values())
-            n_errors = len(samples) - done
+            log = place.folder.log(case.id for case in plan.cases)
+            n_errors = log.n_errors
+            done = len(log) - n_errors
             if done:
                 known = [field for field in IDENTITY if field != "model"]
                 refuse_other_run(place.folder, manifest_of(plan, {}, requests), known)

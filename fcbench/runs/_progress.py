@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -32,7 +34,9 @@ class Live:
         self._cases = {case.id: case for case in plan.cases}
         self._name = _metric_of(plan.cases, may_abstain=Decoding(plan.decode).may_abstain)
         self._metric = metric(self._name)
-        self._values: dict[str, dict[int, float]] = {}
+        # Of each case the sum of its values, their number, and the value of each repeat or NaN.
+        self._values: dict[str, array[float]] = {}
+        self._sum_of_means, self._n_cases = 0.0, 0
         self._errors: set[tuple[str, int]] = set()
 
     @property
@@ -43,34 +47,46 @@ class Live:
     @property
     def n_cases(self) -> int:
         """The cases that the metric is over."""
-        return len(self._values)
+        return self._n_cases
 
     @property
     def value(self) -> float | None:
         """The mean of the cases, each the mean of its repeats; None over no case."""
-        means = [sum(of_case.values()) / len(of_case) for of_case in self._values.values()]
-        return sum(means) / len(means) if means else None
+        return self._sum_of_means / self._n_cases if self._n_cases else None
 
     def add(self, samples: Iterable[Sample]) -> None:
         """Count samples; of one case and repeat the later takes the place of the earlier."""
         for sample in samples:
+            case, plan = self._cases.get(sample.case_id), self._plan
+            if case is None or not 0 <= sample.repeat < plan.repeats:
+                continue  # somebody else's line in the log
             key = sample.case_id, sample.repeat
             self._errors.discard(key)
             value = None
             if sample.error is not None:
                 self._errors.add(key)
             else:
-                case, plan = self._cases[sample.case_id], self._plan
                 verdict = judge_sample(
                     case, sample, plan.format, plan.suite.matching, lenient=False
                 )
                 value = self._metric(verdict)
-            of_case = self._values.setdefault(sample.case_id, {})
-            of_case.pop(sample.repeat, None)
-            if value is not None:
-                of_case[sample.repeat] = value
-            if not of_case:
-                del self._values[sample.case_id]
+            self._put(case.id, sample.repeat, math.nan if value is None else value)
+
+    def _put(self, case_id: str, repeat: int, value: float) -> None:
+        """Note the value of a repeat, NaN for none."""
+        of_case = self._values.get(case_id)
+        if of_case is None:
+            of_case = self._values[case_id] = array("d", [0, 0, *[math.nan] * self._plan.repeats])
+        for sign, each in ((-1, of_case[2 + repeat]), (1, value)):
+            if not math.isnan(each):
+                total, n = of_case[:2]
+                self._sum_of_means -= total / n if n else 0.0
+                self._n_cases -= n > 0
+                total, n = total + sign * each, n + sign
+                self._sum_of_means += total / n if n else 0.0
+                self._n_cases += n > 0
+                of_case[0], of_case[1] = total, n
+        of_case[2 + repeat] = value
 
     def __str__(self) -> str:
         parts = []
@@ -92,7 +108,10 @@ def _metric_of(cases: Iterable[Case], *, may_abstain: bool) -> str:
 
 
 class Progress:
-    """A line on stderr, if the plan wants one; `samples` are those of an earlier half."""
+    """A line on stderr, if the plan wants one.
+
+    `samples` are those of an earlier half, of each case and repeat the last.
+    """
 
     def __init__(self, plan: Plan, total: int, samples: Iterable[Sample]) -> None:
         self._live = Live(plan) if plan.progress else None
@@ -101,9 +120,9 @@ class Progress:
             return
         from tqdm import tqdm
 
-        known = list(samples)
-        self._live.add(known)
-        keys = {(sample.case_id, sample.repeat) for sample in known}
+        n_known = 0
+        for n_known, sample in enumerate(samples, start=1):  # noqa: B007  how many there were
+            self._live.add([sample])
         examples = f"+{plan.few_shot}" if plan.few_shot else ""
         prompt = f"{plan.prompt_file or plan.prompt}{examples}"
         adapter = f" + {Path(plan.adapter).name}" if plan.adapter else ""
@@ -111,7 +130,7 @@ class Progress:
             desc=visible(f"{plan.model}{adapter} {prompt} {plan.suite.name}"),
             total=total,
             # What was answered before took none of this run's time.
-            initial=len(keys) - self._live.n_errors,
+            initial=n_known - self._live.n_errors,
             # All answers since the beginning: they come in bursts, of which the last says little.
             smoothing=0,
             unit="sample",

@@ -9,7 +9,6 @@ import msgspec
 
 from fcbench.errors import RunError
 from fcbench.runs._folder import RunFolder
-from fcbench.runs._generate import latest
 from fcbench.runs._plan import select
 from fcbench.suite import load_suite
 from fcbench.types import DecodeMode, Matching, Run
@@ -72,7 +71,7 @@ def read_run(path: str | Path, suite: Suite | None = None) -> Run:
     manifest = folder.manifest()
     try:
         said = msgspec.convert(manifest, _Manifest)
-    except msgspec.ValidationError as error:
+    except ValueError as error:  # msgspec's; it has no words for half a surrogate pair
         raise RunError(f"{folder.path / 'run.json'}: not the manifest of a run: {error}") from error
     described = said.suite
     suite = suite or load_suite(described.source)
@@ -88,12 +87,12 @@ def read_run(path: str | Path, suite: Suite | None = None) -> Run:
             hint="restore it in suite.toml, or run again",
         )
     cases = select(suite, described.tags, described.limit, described.sample, said.seed)
-    return Run(manifest, cases, latest(folder.samples(), cases), str(folder.path))
+    return Run(manifest, cases, folder.log(case.id for case in cases), str(folder.path))
 
 
 def matching_of(manifest: Mapping[str, Json]) -> Matching:
     """Return when a call counts as right in a run. RunError if its manifest says it wrongly."""
     try:
         return msgspec.convert(manifest.get("matching", {}), Matching)
-    except msgspec.ValidationError as error:
+    except ValueError as error:  # msgspec's; it has no words for half a surrogate pair
         raise RunError(f"run.json: $.matching: {error}") from error

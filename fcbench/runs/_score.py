@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from fcbench.backends._recorded import Answered
 from fcbench.errors import UsageError, nearest
 from fcbench.formats import sorts_keys
 from fcbench.metrics import metric_names, own_metrics
@@ -24,7 +25,7 @@ from fcbench.suite import Suite, load_suite
 from fcbench.types import Decoding, Json, Matching, Run, Sample, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from fcbench.metrics import Function, Metric
     from fcbench.runs._tally import Marks
@@ -56,6 +57,7 @@ def score(  # noqa: PLR0913  the public name; all but the first are seldom given
     normalise: Sequence[str] | None = None,
     schema_defaults: bool | None = None,
     keep_verdicts: bool = True,
+    watch: Callable[[Verdict], object] | None = None,
     metrics: Sequence[Function | Metric] = (),
 ) -> Scores:
     """Return the scores of a run, of a run's folder, or of outputs made elsewhere.
@@ -73,6 +75,7 @@ def score(  # noqa: PLR0913  the public name; all but the first are seldom given
 
     Without `keep_verdicts` an output is forgotten as soon as it is judged: the numbers are the
     same, in memory that does not grow with the outputs; what needs verdicts raises UsageError.
+    `watch` is called with each verdict, kept or not, in whatever order they come.
 
     UsageError for an output whose id the suite does not have, for two of one case and repeat, and
     for names that do not exist.
@@ -84,7 +87,28 @@ def score(  # noqa: PLR0913  the public name; all but the first are seldom given
     chosen = {name: value for name, value in given.items() if value is not None}
     matching = msgspec.structs.replace(evidence.matching, **chosen)
     own = own_metrics(metrics, [*metric_names(), *SAMPLE])
-    return _score(evidence._replace(matching=matching), own, keep_verdicts=keep_verdicts)
+    evidence = evidence._replace(matching=matching)
+    return _score(evidence, own, watch, keep_verdicts=keep_verdicts)
+
+
+def verdicts_of(
+    run_or_outputs: str | Path,
+    case_ids: Collection[str],
+    suite: str | Path | Suite | None = None,
+    format: str | None = None,
+    matching: Matching | None = None,
+) -> Iterator[Verdict]:
+    """Yield the verdicts on some of the cases, one by one; nothing else is judged.
+
+    A run's folder or a file of outputs is read as `score` reads it, and what it raises is raised.
+    """
+    found = _evidence(run_or_outputs, suite, format)
+    part = found._replace(
+        cases=[case for case in found.cases if case.id in case_ids],
+        samples=(pair for pair in found.samples if pair[1].case_id in case_ids),
+    )
+    for case, sample in _answers(part):
+        yield judge_sample(case, sample, found.format, matching or found.matching)
 
 
 def _evidence(
@@ -128,16 +152,26 @@ def _evidence(
     )
 
 
-def _score(evidence: _Evidence, own: Sequence[Metric], *, keep_verdicts: bool) -> Scores:
+def _score(
+    evidence: _Evidence,
+    own: Sequence[Metric],
+    watch: Callable[[Verdict], object] | None,
+    *,
+    keep_verdicts: bool,
+) -> Scores:
     cases = evidence.cases
     moot = _moot(evidence)
     tallies = tallies_of(cases, moot, own)
     verdicts: list[Verdict] = []
     remembered: dict[str, Marks] = {}
     for case, sample in _answers(evidence):
-        if keep_verdicts:
-            verdicts.append(judge_sample(case, sample, evidence.format, evidence.matching))
-            marks = tallies.marks_of(verdicts[-1])
+        if keep_verdicts or watch is not None:
+            verdict = judge_sample(case, sample, evidence.format, evidence.matching)
+            marks = tallies.marks_of(verdict)
+            if keep_verdicts:
+                verdicts.append(verdict)
+            if watch is not None:
+                watch(verdict)
         else:
             # Of a case's repeats many say the same, and what is the same is judged the same. (Of
             # the caller's own metrics nobody knows that: they might look at the repeat's number.)
@@ -178,7 +212,7 @@ def _answers(evidence: _Evidence) -> Iterator[tuple[Case, Sample]]:
     by_id = {case.id: case for case in evidence.cases}
     # Of outputs made elsewhere nobody knows how many there were to be: one is enough.
     repeats = range(int(evidence.manifest.get("decoding", {}).get("repeats", 1)))
-    drawn: dict[str, set[int]] = {}
+    drawn = Answered()
     for where, sample in evidence.samples:
         case = by_id.get(sample.case_id)
         if case is None:
@@ -186,16 +220,13 @@ def _answers(evidence: _Evidence) -> Iterator[tuple[Case, Sample]]:
                 f"{where}: the suite {evidence.suite} has no case {sample.case_id}",
                 nearest(sample.case_id, by_id),
             )
-        of_case = drawn.setdefault(case.id, set())
-        if evidence.manifest:
-            of_case.add(sample.repeat)
+        drawn.add(case.id, sample.repeat if evidence.manifest else 0)
         yield case, sample
     absent = "not answered yet: go on with --resume" if evidence.manifest else "no output was given"
     for case in evidence.cases:
-        if evidence.manifest or case.id not in drawn:
-            for repeat in repeats:
-                if repeat not in drawn.get(case.id, ()):
-                    yield case, Sample(case.id, repeat, error=absent)
+        for repeat in repeats:
+            if not drawn.has(case.id, repeat):
+                yield case, Sample(case.id, repeat, error=absent)
 
 
 def _moot(evidence: _Evidence) -> set[str]:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 UNITS = 2**1074
 
 
+# Sums of right answers, of which there are many: an integer of these is 170 bytes, and one will do.
+_WHOLE = {total: total for total in (n * UNITS for n in range(1025))}
+
+
 class Marks(NamedTuple):
     """What a verdict adds to the tallies; `values` are metrics by index, in UNITS of 1."""
 
@@ -34,7 +38,7 @@ class CaseTally(msgspec.Struct):
     """What is known of one case: for each metric how many values there are, and their sum.
 
     `place` is the case's in the suite. `n_right` of the `n_answered` samples without an error are
-    right.
+    right; `n_failed` are errors.
     """
 
     place: int
@@ -44,6 +48,7 @@ class CaseTally(msgspec.Struct):
     sums: list[int]
     n_answered: int = 0
     n_right: int = 0
+    n_failed: int = 0
 
 
 class Tallies(msgspec.Struct):
@@ -80,11 +85,13 @@ class Tallies(msgspec.Struct):
             case.n_right += marks.is_right
         else:
             self.n_errors += 1
+            case.n_failed += 1
             said = place, f"{sample.case_id}: {sample.error}"
             self.first_error = min(self.first_error or said, said)
         for i, value in marks.values:
             case.counts[i] += 1
-            case.sums[i] += value
+            total = case.sums[i] + value
+            case.sums[i] = _WHOLE.get(total, total)
 
     def place_of(self, sample: Sample) -> tuple[int, int]:
         """Return a sample's place in the order of the cases and repeats."""
@@ -96,13 +103,19 @@ class Tallies(msgspec.Struct):
 
     def means(self, name: str, tag: str | None = None) -> Iterator[tuple[float, int]]:
         """Yield the mean of a metric's values and their number, for each case that has any."""
+        for case_id, found in self.by_case(name):
+            if tag is None or tag in self.cases[case_id].tags:
+                yield found
+
+    def by_case(self, name: str) -> Iterator[tuple[str, tuple[float, int]]]:
+        """Yield each case that has values of a metric, their mean and their number."""
         if name not in self.metrics:
             return
         i = list(self.metrics).index(name)
-        for case in self.cases.values():
+        for case_id, case in self.cases.items():
             n = case.counts[i]
-            if n and (tag is None or tag in case.tags):
-                yield case.sums[i] / UNITS / n, n
+            if n:
+                yield case_id, (case.sums[i] / UNITS / n, n)
 
     def outcomes(self) -> dict[str, int]:
         """Return what the turns were, the most frequent first."""

@@ -325,7 +325,7 @@ def bad_inputs(tmp_path: Path, case_row) -> dict[str, tuple[list[str], str]]:
         "two ways to say examples": ([*RUN, "--few-shot", "2", "--prompt", "raw+3"], "both say how many examples"),
         "gate where less is better": ([*RUN, "--fail-under", "over_calling=0.1"], "of over_calling less is better"),
         "gate on a quantity": ([*RUN, "--fail-under", "seconds=1"], "seconds is no share of cases"),
-        "suite.toml that is a folder": (["lint", "dir"], "dir/suite.toml: cannot be read: Is a directory"),
+        "suite.toml that is a folder": (["lint", "dir"], "suite.toml is no plain file"),
         "file name with a NUL": (["lint", "nul"], "nul/suite.toml: names a file that cannot be"),
         "what would move the cursor": (["score", suite("e", escape), "--suite", "original_experiment"], r"has no case \x1b[31m"),
         "wrong output line": (["score", suite("o", "[]"), "--suite", "original_experiment"], "o.jsonl:1: $: expected object"),

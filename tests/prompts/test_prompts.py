@@ -358,7 +358,7 @@ def test_chat_shows_examples_between_the_developers_turn_and_the_case(own_style)
         return ""
 
     template.source = ""
-    requests([case_of([Tool("f", "d")], TALK)], "chat", Style(template=template), [example])
+    list(requests([case_of([Tool("f", "d")], TALK)], "chat", Style(template=template), [example]))
     ((messages, tools),) = seen
     assert [m["role"] for m in messages] == ["developer", "user", "assistant", "tool", "tool", "assistant", *(m["role"] for m in TALK[1:])]  # fmt: skip
     assert [c["function"] for c in messages[2]["tool_calls"]] == [
@@ -380,7 +380,7 @@ def test_a_template_that_refuses_a_case_names_it():
 
     refuse.source = ""
     with pytest.raises(UsageError, match="case a: the template refuses it") as caught:
-        requests([case_of([])], "chat", Style(template=refuse))
+        list(requests([case_of([])], "chat", Style(template=refuse)))
     assert caught.value.hint == "take another"
 
 
@@ -509,7 +509,11 @@ def test_a_bad_prompt_file_is_one_clear_error(tmp_path, source, message):
     if source is not None:
         file.write_text(source, encoding="utf-8")
     with pytest.raises(UsageError, match=message):
-        requests(load_suite("original_experiment").cases, "file", Style(prompt_file=str(file)))
+        list(
+            requests(
+                load_suite("original_experiment").cases[:1], "file", Style(prompt_file=str(file))
+            )
+        )
 
 
 def test_an_unknown_prompt_mode_names_the_nearest(own_style):

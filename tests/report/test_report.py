@@ -15,6 +15,7 @@ from fcbench.cli import main
 from fcbench.errors import RunError
 from fcbench.report.html import read_log, report
 from fcbench.report.html._evidence import evidence
+from fcbench.report.html._gather import gathered_of
 from fcbench.report.html._subject import groups_of, subjects_of
 from fcbench.report.html._text import INVISIBLE, shown
 from tests.report import hostile
@@ -225,7 +226,7 @@ def test_prompts_in_pieces_are_the_prompts_that_were_sent(stored):
 def test_a_failure_s_place_counts_what_javascript_counts(write_lines, case_row):
     suite = write_lines(case_row())
     scores = fcbench.score({"a": RIGHT.replace("Oslo", "😀😀") + "oops"}, suite=suite)
-    (group,) = groups_of(subjects_of(["x"], [scores]))
+    (group,) = groups_of(subjects_of(["x"], [gathered_of(scores)]), ["x"])
     (case,) = evidence([group])["groups"][0]["cases"]
     failure = case["runs"][0][0]["failure"]
     assert failure["at"] - failure["offset"] == 2

@@ -321,7 +321,8 @@ def test_runs_of_which_one_has_fewer_cases_are_refused_and_told_how_many(suite, 
     from msgspec import structs
 
     whole = scores(suite, [])
-    part = structs.replace(whole, verdicts=whole.verdicts[3:])
+    fewer = dict(list(whole.tallies.cases.items())[3:])
+    part = structs.replace(whole, tallies=structs.replace(whole.tallies, cases=fewer))
     with pytest.raises(UsageError, match="3 are only in the first, 0 only in the second") as caught:
         fcbench.compare(whole, part)
     assert "--limit" in caught.value.hint

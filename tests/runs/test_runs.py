@@ -17,7 +17,7 @@ from fcbench import Call, Sample
 from fcbench.backends.python import PythonBackend
 from fcbench.errors import BackendError, RunError, SuiteError, UsageError
 from fcbench.runs import execute, plan, read_run, score
-from fcbench.runs._folder import RunFolder
+from fcbench.runs._writer import Writer
 
 RIGHT = "<start_function_call>call:show_map{query:<escape>Coit Tower<escape>}<end_function_call>"
 
@@ -608,9 +608,9 @@ def test_answers_are_stored_together_as_they_come_in_half_a_second(monkeypatch):
     clock = SimpleNamespace(monotonic=lambda: next(seconds))
     monkeypatch.setattr("fcbench.runs._generate.time", clock)
     stored = []
-    append = RunFolder.append
+    append = Writer.append
     monkeypatch.setattr(
-        RunFolder, "append", lambda self, some: append(self, stored.append(len(some)) or some)
+        Writer, "append", lambda self, some: append(self, stored.append(len(some)) or some)
     )
     run(results="r", suite="mobile_actions", limit=7)
     assert stored == [3, 3, 1]

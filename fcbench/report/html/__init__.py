@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from fcbench.report.html import _tables
 from fcbench.report.html._compared import Compared, Flips, compared
 from fcbench.report.html._confusion import Confusion, confusion
 from fcbench.report.html._evidence import evidence
+from fcbench.report.html._gather import Gathered, gather, gathered_of
 from fcbench.report.html._logs import Log, figure, last, read_log
 from fcbench.report.html._subject import Group, Subject, groups_of, subjects_of
 from fcbench.report.html._text import embedded, plain, shown, written
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from fcbench.runs import Scores
     from fcbench.types import Json
 
-__all__ = ["Log", "read_log", "report"]
+__all__ = ["Gathered", "Log", "gather", "read_log", "report"]
 
 FOLDER = Path(__file__).parent
 SCRIPTS = ("text.js", "answer.js", "search.js", "browser.js")
@@ -82,17 +84,18 @@ class _Curve(msgspec.Struct, frozen=True):
 
 def report(
     paths: Sequence[str],
-    scored: Sequence[Scores],
+    scored: Sequence[Scores | Gathered],
     logs: Sequence[Log] = (),
     title: str | None = None,
 ) -> str:
-    """Return the report of scored runs as HTML, in the order given.
+    """Return the report of scored runs as HTML, in the order given; `gather` scores large ones.
 
     `paths` are the runs' folders, whose prompts are read, or the files of outputs made elsewhere.
     Runs over the same cases, judged by the same rules, are shown together and compared.
     """
-    subjects = subjects_of(paths, scored)
-    groups = groups_of(subjects)
+    gathered = [s if isinstance(s, Gathered) else gathered_of(s) for s in scored]
+    subjects = subjects_of(paths, gathered)
+    groups = groups_of(subjects, paths)
     views = [_view(group) for group in groups]
     style, script = _style(), _script()
     hashes = {"script": _sha256(script), "style": _sha256(style)}
@@ -111,6 +114,7 @@ def report(
         views=views,
         shown_metrics=[name.replace("_", " ") for name in SHOWN],
         logs=[_curve(log) for log in logs],
+        left_out=[group.left_out for group in groups if group.left_out],
         data=embedded(evidence(groups)),
     )
 
@@ -209,6 +213,7 @@ def _flat(value: Json, path: str) -> list[tuple[str, str]]:
     return [(path, value if isinstance(value, str) else written(value))]
 
 
+@cache  # reading it takes ten times as long as a small page
 def _template() -> jinja2.Template:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 

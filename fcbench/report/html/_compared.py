@@ -88,7 +88,8 @@ def compared(group: Group, metrics: Sequence[str] = METRICS) -> tuple[list[Compa
     flips = []
     for (i, j), comparison in next(iter(asked.values()), {}).items():
         if comparison.flips:
-            shown = [_flipped(flip, group, places) for flip in comparison.flips[:SHOWN_FLIPS]]
+            known = [flip for flip in comparison.flips if flip.case_id in places]
+            shown = [_flipped(flip, group, places) for flip in known[:SHOWN_FLIPS]]
             a, b = group.subjects[i], group.subjects[j]
             metric = comparison.metric.replace("_", " ")
             flips.append(Flips(a, b, metric, shown, len(comparison.flips)))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from fcbench.report.html._tables import percent
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from fcbench.report.html._subject import Subject
     from fcbench.types import Verdict
 
@@ -43,7 +44,7 @@ class Confusion(NamedTuple):
 
 def confusion(subject: Subject) -> Confusion:
     """Return how a run's calls are spread over the functions."""
-    pairs = Counter(pair for verdict in subject.verdicts for pair in _pairs(verdict))
+    pairs = subject.gathered.pairs
     names = sorted({name for pair in pairs for name in pair} - {NO_CALL, MALFORMED})
     wrong = [(pair, n) for pair, n in pairs.most_common() if pair[0] != pair[1]]
     confused = [(*pair, n) for pair, n in wrong if MALFORMED not in pair and NO_CALL not in pair]
@@ -74,7 +75,7 @@ def _squares(row: str, columns: list[str], pairs: Counter[tuple[str, str]]) -> l
     ]
 
 
-def _pairs(verdict: Verdict) -> list[tuple[str, str]]:
+def pairs_of(verdict: Verdict) -> list[tuple[str, str]]:
     """Return (expected, called) for each function of a judged answer."""
     case, parsed = verdict.case, verdict.parse
     # Where no answer is named, any call is right: there is nothing to confuse.

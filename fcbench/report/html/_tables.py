@@ -154,7 +154,7 @@ def outcomes(group: Group) -> list[tuple[Subject, list[Count]]]:
 
     The bars of a group share a scale.
     """
-    counted = [(subject, _counts(subject)) for subject in group.subjects]
+    counted = [(subject, subject.gathered.counts) for subject in group.subjects]
     most = max((n for _, counts in counted for n in counts.values()), default=0)
     found = []
     for subject, counts in counted:
@@ -174,18 +174,6 @@ def outcomes(group: Group) -> list[tuple[Subject, list[Count]]]:
     return found
 
 
-def _counts(subject: Subject) -> dict[tuple[str, str], int]:
-    from fcbench.runs import outcome_of
-
-    counts: dict[tuple[str, str], int] = {}
-    for verdict in subject.verdicts:
-        outcome = outcome_of(verdict)
-        judged = outcome in ("calls", "abstained")
-        kind = outcome, str(int(verdict.is_right)) if judged else ""
-        counts[kind] = counts.get(kind, 0) + 1
-    return counts
-
-
 def _order(item: tuple[tuple[str, str], int]) -> tuple[object, ...]:
     (outcome, right), n = item
     # Right turns first, errors of the machinery last, between them the most frequent first.
@@ -202,17 +190,12 @@ def _kind(outcome: str, right: str) -> str:
 
 def amounts(group: Group, field: str) -> list[Amounts]:
     """Return for each run how a field of its samples is distributed, tokens or seconds."""
-    known = [_known_amounts(subject, field) for subject in group.subjects]
+    known = [subject.gathered.amounts[field] for subject in group.subjects]
     most = max((max(values) for values in known if values), default=0.0)
     return [
         _amounts(values, most, subject.colour)
         for values, subject in zip(known, group.subjects, strict=True)
     ]
-
-
-def _known_amounts(subject: Subject, field: str) -> list[float]:
-    values = [getattr(verdict.sample, field) for verdict in subject.verdicts]
-    return [float(value) for value in values if value is not None]
 
 
 def _amounts(values: Sequence[float], most: float, colour: int) -> Amounts:

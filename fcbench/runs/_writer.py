@@ -1,0 +1,177 @@
+"""Who writes a run's folder: begins it, mends it after a kill, and adds samples to its log.
+
+run.json is written once, when the run begins, after everything else: a folder that has one is a run
+that can go on. Samples are added in whole lines and flushed to the disk; what a kill or a full disk
+cuts off is a last line without its end, which is set aside and its sample drawn again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from fcbench.errors import RunError
+from fcbench.runs._folder import MANIFEST, PROMPTS, SAMPLES, TORN
+from fcbench.runs._lock import Lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from fcbench.runs._folder import RunFolder
+    from fcbench.types import Json, Request, Sample
+
+BLOCK_BYTES = 2**20
+"""What is read at a time of the end of a log, and is written at a time."""
+
+
+class Writer:
+    """The only writer of a run's folder, until it is closed. RunError if there is another."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self._log: int | None = None
+        try:
+            folder.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _cannot_write(folder.path, error) from error
+        self._lock = Lock(folder.path)
+
+    def begin(self, manifest: Mapping[str, Json], requests: Iterable[Request]) -> None:
+        """Write the manifest and each distinct prompt. RunError if that is impossible."""
+        path = self.folder.path
+        _write_whole(path / PROMPTS, _prompt_lines(requests))
+        content = json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n"
+        _write_whole(path / MANIFEST, [content])
+
+    def mend(self) -> None:
+        """Cut off a last line that a kill left unfinished and keep it in samples.torn."""
+        path = self.folder.path / SAMPLES
+        try:
+            n_whole = _whole_bytes(path)
+            if n_whole is None:
+                return
+            with path.open("r+b") as file:
+                file.seek(n_whole)
+                with (self.folder.path / TORN).open("ab") as aside:
+                    aside.write(file.read() + b"\n")
+                    aside.flush()
+                    os.fsync(aside.fileno())
+                file.truncate(n_whole)
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+
+    def append(self, samples: Iterable[Sample]) -> None:
+        """Add samples and flush them to the disk.
+
+        RunError if they cannot be written; those that fitted before, whole, are kept.
+        """
+        path = self.folder.path / SAMPLES
+        block = b"".join(_line(msgspec.to_builtins(sample)) for sample in samples)
+        try:
+            if self._log is None:
+                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+                self._log = os.open(path, flags, 0o666)
+                _flush_folder(path.parent)
+            _add_lines(self._log, block)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        if self._log is not None:
+            os.close(self._log)
+            self._log = None
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _add_lines(log: int, block: bytes) -> None:
+    """Write lines to the end of a file; where not all fit, those that do. OSError then."""
+    begin = os.fstat(log).st_size
+    view, n_written = memoryview(block), 0
+    try:
+        while n_written < len(block):
+            n_written += os.write(log, view[n_written : n_written + BLOCK_BYTES])
+        os.fsync(log)
+    except OSError:
+        whole = block.rfind(b"\n", 0, n_written) + 1
+        with contextlib.suppress(OSError):  # then it is a torn line, which the next run sets aside
+            os.ftruncate(log, begin + whole)
+            os.fsync(log)
+        raise
+
+
+def _whole_bytes(path: Path) -> int | None:
+    """Return where the last whole line of a log ends, None where that is the end of the file."""
+    if not path.is_file():
+        return None
+    size = end = path.stat().st_size
+    with path.open("rb") as file:
+        while end:
+            begin = max(0, end - BLOCK_BYTES)
+            file.seek(begin)
+            found = file.read(end - begin).rfind(b"\n")
+            if found >= 0:
+                n_whole = begin + found + 1
+                return None if n_whole == size else n_whole
+            end = begin
+    return 0 if size else None
+
+
+def _prompt_lines(requests: Iterable[Request]) -> Iterator[bytes]:
+    seen: set[str] = set()
+    for request in requests:
+        if request.prompt_sha256 not in seen:
+            seen.add(request.prompt_sha256)
+            yield _line({"sha256": request.prompt_sha256, "prompt": request.prompt})
+
+
+def _line(row: Mapping[str, Json]) -> bytes:
+    try:
+        return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:  # a lone surrogate has no UTF-8; JSON can escape it
+        return json.dumps(row).encode() + b"\n"
+
+
+def _write_whole(path: Path, content: Iterable[bytes]) -> None:
+    """Write a file so that it is either whole or not there. RunError if it cannot be written."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.writelines(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()  # which a full disk needs more than anybody
+        raise _cannot_write(path, error) from error
+
+
+def _flush_folder(path: Path) -> None:
+    """Let a new name in a folder survive a power cut, where the system can be asked for that."""
+    with contextlib.suppress(OSError):
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _cannot_write(path: Path, error: OSError) -> RunError:
+    return RunError(
+        f"{path}: cannot be written: {error.strerror or error}",
+        hint="what was answered before is kept: --resume goes on with it once there is room",
+    )
