@@ -139,11 +139,8 @@ def test_a_run_that_one_process_began_is_gone_on_with_by_workers(here, suite, tm
     assert len(Path("asked.log").read_text().splitlines()) == 40
 
 
-@pytest.mark.parametrize(
-    "model",
-    ["python:stand_ins:nothing", pytest.param("./no-such-model", marks=pytest.mark.ray)],  # torch
-)
-def test_a_model_that_cannot_load_is_the_error_that_it_is_without_workers(here, suite, model):
+def test_a_model_that_cannot_load_is_the_error_that_it_is_without_workers(here, suite):
+    model = "python:stand_ins:nothing"
     with pytest.raises(ModelError) as alone:
         fcbench.run(model, suite)
     with pytest.raises(ModelError) as spread:

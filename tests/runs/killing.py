@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from fcbench.cli import main as fcbench_main
-from fcbench.runs import _generate
+from fcbench.runs import _generate, _manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,6 +148,9 @@ def kill(number: int, draw: random.Random, seconds: float, whole: Path) -> Kille
 def main() -> None:
     folder, n, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     prepare(folder)
+    # What each manifest says; found out once, all forks have it. The imports are whole by then, so
+    # that somebody who edits a file meanwhile makes no run another.
+    _manifest._code_sha256()
     began = time.monotonic()
     if wait(start("whole", 0, 0.5)):
         raise SystemExit("the run that nobody interrupts failed")

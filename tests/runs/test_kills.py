@@ -39,7 +39,7 @@ def test_a_run_killed_at_47_random_moments_resumes_to_the_same_samples(tmp_path,
     kills = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(kills) == N_STAND_IN
     wrong = [kill for kill in kills if kill["resumed"] or kill["differs"]]
-    assert wrong == [], seed
+    assert not wrong, (seed, wrong[:3])
     # They did meet the run in the middle, and at different places.
     between = [kill["n_stored"] for kill in kills if 0 < kill["n_stored"] < killing.N_CASES]
     assert len(between) > N_STAND_IN // 3, (seed, kills)
@@ -66,7 +66,7 @@ def test_a_run_of_the_real_model_killed_at_three_random_moments_resumes_too(tmp_
     # In float32: in bfloat16 the company in which a sequence is answered may change a token.
     command = [
         sys.executable, "-m", "fcbench", "run", "--model", "gemma3-270m", "--dtype", "float32",
-        "--suite", "mobile_actions", "--limit", "12", "--batch-size", "3", "--max-new-tokens", "32",
+        "--suite", "mobile_actions", "--limit", "9", "--batch-size", "3", "--max-new-tokens", "16",
         "--resume", "--results",
     ]  # fmt: skip
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
@@ -84,7 +84,7 @@ def test_a_run_of_the_real_model_killed_at_three_random_moments_resumes_too(tmp_
         if process.wait() != -signal.SIGKILL:
             continue  # it ended before
         n_killed += 1
-        n_between += 0 < len(killing.lines_of(folder)) < 12
+        n_between += 0 < len(killing.lines_of(folder)) < 9
         subprocess.run([*command, folder.parent.name], check=True, **silent)
         assert killing.differing(folder, whole.parent) == [], (seed, n_bytes)
     assert n_between
