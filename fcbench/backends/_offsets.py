@@ -20,17 +20,21 @@ class Offsets:
     """
 
     def __init__(self) -> None:
-        self._of: dict[str, tuple[array[int], array[int]]] = {}
+        # Of a case that has only a repeat 0, which is most of them where there are many, its number
+        # alone; else all repeats and, beside them, their numbers.
+        self._of: dict[str, int | tuple[array[int], array[int]]] = {}
 
     def put(self, case_id: str, repeat: int, offset: int) -> None:
         """Note a number. OverflowError for a repeat that does not fit."""
         if not -MOST <= repeat <= MOST:
             raise OverflowError(f"a repeat of {repeat:.3g}")
         found = self._of.get(case_id)
-        if found is None:
-            self._of[case_id] = array("q", (repeat,)), array("q", (offset,))
+        if repeat == 0 and not isinstance(found, tuple):
+            self._of[case_id] = offset
             return
-        repeats, offsets = found
+        repeats, offsets = self._repeats_of(case_id)
+        if not isinstance(found, tuple):
+            self._of[case_id] = repeats, offsets
         i = bisect_left(repeats, repeat)
         if i < len(repeats) and repeats[i] == repeat:
             offsets[i] = offset
@@ -40,7 +44,7 @@ class Offsets:
 
     def find(self, case_id: str, repeat: int) -> int | None:
         """Return what was noted of a case and repeat, None if nothing was."""
-        repeats, offsets = self._of.get(case_id, ((), ()))
+        repeats, offsets = self._repeats_of(case_id)
         i = bisect_left(repeats, repeat)
         return offsets[i] if i < len(repeats) and repeats[i] == repeat else None
 
@@ -50,8 +54,15 @@ class Offsets:
 
     def of(self, case_id: str) -> array[int]:
         """Return what was noted of a case, in the order of its repeats."""
+        return self._repeats_of(case_id)[1]
+
+    def _repeats_of(self, case_id: str) -> tuple[array[int], array[int]]:
         found = self._of.get(case_id)
-        return array("q") if found is None else found[1]
+        if isinstance(found, tuple):
+            return found
+        return (
+            (array("q"), array("q")) if found is None else (array("q", (0,)), array("q", (found,)))
+        )
 
     def __contains__(self, case_id: object) -> bool:
         return case_id in self._of

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from fcbench.types import Case
 
-KEPT_CHARACTERS = 2**25
+KEPT_CHARACTERS = 2**24
 """Prompts are kept up to so many characters in all; those beyond are rendered each time."""
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _UNKNOWN = bytes(_DIGEST_BYTES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -45,18 +46,17 @@ def execute(plan: Plan, backend: Backend | None = None, *, finishes: bool = Fals
     plan = with_format(plan, backend)
     requests = requests_of(plan, backend)
     _warn_of_untold_tools(plan, requests)
-    manifest = manifest_of(plan, backend.manifest, requests)
+    describe = partial(manifest_of, plan, backend.manifest, requests)
     if plan.results is None:
-        samples: list[Sample] = []
+        manifest, samples = describe(), list[Sample]()
         _answer(plan, backend, requests, Kept(None, samples.extend, finishes))
         return Run(manifest, plan.cases, latest(samples, plan.cases))
     with open_writer(plan) as writer:
-        settle(writer, manifest, requests)
-        folder = writer.folder
-        done = folder.log(case.id for case in plan.cases)
-        _answer(plan, backend, requests, Kept(done, writer.append, finishes))
-        log_of_all = folder.log(case.id for case in plan.cases)
-    return Run(manifest, plan.cases, log_of_all, str(folder.path))
+        manifest = settle(writer, describe, requests)
+        folder, case_ids = writer.folder, [case.id for case in plan.cases]
+        _answer(plan, backend, requests, Kept(folder.log(case_ids), writer.append, finishes))
+        whole = folder.log(case_ids)
+    return Run(manifest, plan.cases, whole, str(folder.path))
 
 
 class Kept(NamedTuple):

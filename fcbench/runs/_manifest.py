@@ -22,9 +22,10 @@ from fcbench.types import Matching
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from fcbench.prompts import Requests
     from fcbench.runs._folder import RunFolder
     from fcbench.runs._plan import Plan
-    from fcbench.types import Json, Request
+    from fcbench.types import Json
 
 PACKAGE = Path(__file__).parent.parent
 RECORDED_PACKAGES = (
@@ -51,9 +52,7 @@ UNSAID = {
 }
 
 
-def manifest_of(
-    plan: Plan, model: Mapping[str, Json], requests: Sequence[Request]
-) -> dict[str, Json]:
+def manifest_of(plan: Plan, model: Mapping[str, Json], requests: Requests) -> dict[str, Json]:
     """Return what is needed to know what a run was, and to repeat it; `model` is its backend's."""
     matching = plan.suite.matching
     return {
@@ -75,7 +74,7 @@ def manifest_of(
             "mode": plan.prompt,
             "few_shot": plan.few_shot,
             "file": plan.prompt_file,
-            "sha256": _digest(r.prompt_sha256 for r in requests if r.repeat == 0),
+            "sha256": _digest(requests.sha256s()),
         },
         "decoding": {
             "mode": plan.decode,

@@ -12,7 +12,7 @@ from fcbench.runs._manifest import refuse_other_run
 from fcbench.runs._writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from fcbench.runs._plan import Plan
     from fcbench.types import Json, Request
@@ -61,19 +61,23 @@ def open_writer(plan: Plan) -> Writer:
     return writer
 
 
-def settle(writer: Writer, manifest: Mapping[str, Json], requests: Iterable[Request]) -> None:
-    """Begin a run in its folder, or make ready to go on. RunError for a run that is another."""
+def settle(
+    writer: Writer, describe: Callable[[], dict[str, Json]], requests: Iterable[Request]
+) -> dict[str, Json]:
+    """Begin a run in its folder, or make ready to go on, and return its manifest.
+
+    `describe` makes the manifest. RunError for a run that is another.
+    """
     folder = writer.folder
-    if not folder.exists():
-        writer.begin(manifest, requests)
-    elif any(sample.error is None for sample in folder.samples()):
+    if folder.exists() and any(sample.error is None for sample in folder.samples()):
+        manifest = describe()
         refuse_other_run(folder, manifest)
         writer.mend()
-    else:
-        writer.mend()
-        # Nothing was answered, so nothing can be mixed: of a server that was not there, little was
-        # known, and even the prompts may be others now.
-        writer.begin(manifest, requests)
+        return manifest
+    # Nothing was answered, so nothing can be mixed: of a server that was not there, little was
+    # known, and even the prompts may be others now.
+    writer.mend()
+    return writer.begin(describe, requests)
 
 
 def _folders(plan: Plan) -> Iterator[RunFolder]:

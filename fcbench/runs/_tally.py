@@ -71,7 +71,8 @@ class Tallies(msgspec.Struct):
             if value is None:
                 continue
             above, below = value.as_integer_ratio()
-            values.append((i, above * (UNITS // below)))
+            units = above * (UNITS // below)
+            values.append((i, _WHOLE.get(units, units)))
         return Marks(outcome_of(verdict), verdict.is_right, values)
 
     def add(self, sample: Sample, marks: Marks) -> None:

@@ -19,7 +19,7 @@ from fcbench.runs._folder import MANIFEST, PROMPTS, SAMPLES, TORN
 from fcbench.runs._lock import Lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from fcbench.runs._folder import RunFolder
@@ -41,12 +41,19 @@ class Writer:
             raise _cannot_write(folder.path, error) from error
         self._lock = Lock(folder.path)
 
-    def begin(self, manifest: Mapping[str, Json], requests: Iterable[Request]) -> None:
-        """Write the manifest and each distinct prompt. RunError if that is impossible."""
+    def begin(
+        self, describe: Callable[[], dict[str, Json]], requests: Iterable[Request]
+    ) -> dict[str, Json]:
+        """Write each distinct prompt, and then the manifest, which is returned.
+
+        RunError if that is impossible.
+        """
         path = self.folder.path
         _write_whole(path / PROMPTS, _prompt_lines(requests))
+        manifest = describe()  # it holds the prompts' hashes, which are known by now
         content = json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n"
         _write_whole(path / MANIFEST, [content])
+        return manifest
 
     def mend(self) -> None:
         """Cut off a last line that a kill left unfinished and keep it in samples.torn."""
@@ -88,6 +95,8 @@ class Writer:
             os.close(self._log)
             self._log = None
         self._lock.release()
+        with contextlib.suppress(OSError):  # of a run that never began nothing is left
+            self.folder.path.rmdir()
 
     def __enter__(self) -> Self:
         return self
@@ -154,10 +163,12 @@ def _write_whole(path: Path, content: Iterable[bytes]) -> None:
             os.fsync(file.fileno())
         partial.replace(path)
         _flush_folder(path.parent)
-    except OSError as error:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             partial.unlink()  # which a full disk needs more than anybody
-        raise _cannot_write(path, error) from error
+        if isinstance(error, OSError):
+            raise _cannot_write(path, error) from error
+        raise
 
 
 def _flush_folder(path: Path) -> None:

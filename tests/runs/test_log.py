@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import tracemalloc
 from pathlib import Path
 from unittest.mock import patch
 
@@ -18,9 +19,10 @@ from fcbench import Sample
 from fcbench.backends._offsets import Offsets
 from fcbench.backends.python import PythonBackend
 from fcbench.errors import RunError
-from fcbench.runs import _log, execute, plan
+from fcbench.runs import _generate, _log, execute, plan, score
 from fcbench.runs._folder import RunFolder
 from fcbench.runs._writer import Writer
+from fcbench.suite import load_suite
 
 TEXTS = ("plain", "\ud800 é 漢\u2028", "\x00\r\n\\n", '"}\n{"case_id": "c0"}', "")
 
@@ -97,7 +99,11 @@ def test_a_log_is_the_last_sample_of_each_case_and_repeat_in_the_order_of_the_ca
                     assert found.is_answered(case_id, repeat) is answered
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(-(2**63) + 1, 2**63 - 1))))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.integers(-2, 2) | st.integers(1 - 2**63, 2**63 - 1))
+    )
+)
 def test_an_offset_is_that_of_the_last_line(keys):
     offsets, expected = Offsets(), {}
     for i, key in enumerate(keys):
@@ -265,3 +271,52 @@ def test_a_full_disk_at_any_write_is_a_run_error_that_names_a_file(tmp_path, mon
     assert [s.text for s in made.samples] == ["yes"] * 5
     names = {path.name for path in Path(made.folder).iterdir()}
     assert names == {"run.json", "prompts.jsonl", "samples.jsonl"}
+
+
+# Memory
+
+
+def peak_of(do):
+    tracemalloc.start()
+    try:
+        done = do()
+        return done, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_of_a_run_and_of_its_scores_does_not_grow_with_the_answers(tmp_path, monkeypatch):
+    monkeypatch.setattr(_log, "KEPT_BYTES", 0)
+    monkeypatch.setattr(_generate, "BLOCK_SECONDS", 0)
+    asked(tmp_path)  # what is imported and read once
+    score(str(asked(tmp_path).folder))
+
+    def run():
+        return asked(tmp_path, lambda prompts: ["x" * 60_000] * len(prompts), repeats=40)
+
+    made, peak = peak_of(run)
+    size = (Path(made.folder) / "samples.jsonl").stat().st_size
+    assert size > 12_000_000
+    assert peak < size / 4
+    scores, peak = peak_of(lambda: score(made, keep_verdicts=False))
+    assert scores.n_samples == len(made.samples) == 200
+    assert peak < size / 10
+
+
+def test_prompts_of_a_run_are_not_all_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("fcbench.prompts._requests.KEPT_CHARACTERS", 0)
+    tool = {"name": "f", "description": "x" * 30_000}
+    row = {"tools": [tool], "expected": [[{"name": "f", "arguments": {}}]]}
+    said = [[{"role": "user", "content": f"{i}"}] for i in range(500)]
+    rows = [json.dumps({"id": f"c{i}", "messages": said[i], **row}) for i in range(500)]
+    suite = tmp_path / "cases.jsonl"
+    suite.write_text("\n".join(rows), encoding="utf-8")
+    loaded, of_suite = peak_of(lambda: load_suite(suite))
+    assert of_suite < 5_000_000, "each case has tools of its own"
+    backend = PythonBackend(lambda prompts: ["no"] * len(prompts), "x", 4)
+    execute(plan("x", loaded, "raw", None, "greedy", tmp_path / "first", limit=1), backend)
+    made = plan("x", loaded, "raw", None, "greedy", tmp_path / "r")
+    _, peak = peak_of(lambda: execute(made, backend))
+    (prompts,) = (tmp_path / "r").glob("*/prompts.jsonl")
+    assert prompts.stat().st_size > 15_000_000
+    assert peak < 6_000_000  # of which nearly all is what a run takes of five cases

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fcbench.types import Verdict
 
-MOST_ANSWERS = 20_000
+MOST_ANSWERS = 10_000
 """Answers that the case browser has of a group of runs, however many there are."""
 MOST_REPEATS = 100
 """Answers that it has of one case and run."""
