@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 N_CASES = 48
 N_AT_ONCE = 6
+BATCH_SIZE = 2
+ANSWER_SECONDS = 2.0
+"""What the answers of a run take in all, when it is one to be killed."""
+BLOCK_SECONDS = 0.25
+"""How often they are stored; fewer than a real run waits, so that some blocks are in the log."""
 RUN = "cases--python-stand_in-slow--chat"
 """What the run's folder is called."""
 
@@ -93,7 +98,7 @@ def prepare(folder: Path) -> None:
     os.chdir(folder)
 
 
-def start(results: str, seconds: float, block_seconds: float) -> int:
+def start(results: str, answer_seconds: float, block_seconds: float) -> int:
     """Begin a run, or go on with it, and return the id of its process."""
     pid = os.fork()
     if pid:
@@ -102,10 +107,10 @@ def start(results: str, seconds: float, block_seconds: float) -> int:
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)
         os.dup2(silence, 2)
-        os.environ["STAND_IN_SECONDS"] = str(seconds)
+        os.environ["STAND_IN_SECONDS"] = str(answer_seconds * BATCH_SIZE / N_CASES)
         _generate.BLOCK_SECONDS = block_seconds
-        asked = "run --resume --model python:stand_in:slow --suite cases.jsonl --batch-size 2"
-        os._exit(fcbench_main([*asked.split(), "--results", results]))
+        asked = "run --resume --model python:stand_in:slow --suite cases.jsonl --batch-size"
+        os._exit(fcbench_main([*asked.split(), str(BATCH_SIZE), "--results", results]))
     finally:
         os._exit(99)
 
@@ -116,12 +121,12 @@ def wait(pid: int) -> int:
 
 
 def kill(number: int, draw: random.Random, seconds: float, whole: Path) -> Killed:
-    """Kill one run in the middle, let it go on, and compare it."""
+    """Kill one run within `seconds` of its begin, let it go on, and compare it."""
     folder = Path(f"killed-{number}") / RUN
     log = folder / "samples.jsonl"
-    # Answers are stored in blocks of half a second. One by one, more kills meet the disk.
-    block_seconds = draw.choice((0.5, 0.0))
-    pid, began = start(folder.parent.name, seconds / N_CASES, block_seconds), time.monotonic()
+    # Answers are stored in blocks. One by one, more kills meet the disk.
+    block_seconds = draw.choice((BLOCK_SECONDS, 0.0))
+    pid, began = start(folder.parent.name, ANSWER_SECONDS, block_seconds), time.monotonic()
     if draw.random() < 0.5:
         moment = draw.uniform(0, seconds)
         after = f"{moment:.3f} s"
@@ -139,7 +144,7 @@ def kill(number: int, draw: random.Random, seconds: float, whole: Path) -> Kille
         # It ended before: nothing was killed, so another moment of another run is taken.
         return kill(number + 1000, draw, seconds, whole)
     stored = log.read_bytes() if log.exists() else b""
-    resumed = wait(start(folder.parent.name, 0, 0.5))
+    resumed = wait(start(folder.parent.name, 0, BLOCK_SECONDS))
     differs = differing(folder, whole.parent) if resumed == 0 else ["all"]
     torn = not stored.endswith(b"\n") and stored != b""
     return Killed(after, stored.count(b"\n"), torn, resumed, differs)
@@ -152,10 +157,9 @@ def main() -> None:
     # that somebody who edits a file meanwhile makes no run another.
     _manifest._code_sha256()
     began = time.monotonic()
-    if wait(start("whole", 0, 0.5)):
+    if wait(start("whole", 0, BLOCK_SECONDS)):
         raise SystemExit("the run that nobody interrupts failed")
-    # Most of a run is its answers, on a busy machine too.
-    seconds = 2.5 * (time.monotonic() - began)
+    seconds = ANSWER_SECONDS + 2 * (time.monotonic() - began)  # others run beside it then
     whole = Path("whole").resolve() / RUN / "samples.jsonl"
     for killed in _all(n, seed, seconds, whole):
         sys.stdout.write(json.dumps(killed._asdict()) + "\n")

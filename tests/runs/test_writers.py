@@ -553,8 +553,9 @@ def test_threads_that_ask_a_server_finish_what_they_are_at():
         asked.settle(sample)
         if len(found) == 5:
             asked.close()
+            n_begun = len(begun)
     assert sorted(found) == sorted(begun)
-    assert 5 <= len(found) <= 10
+    assert len(found) <= n_begun + 4  # each thread may have been about to begin one
     assert asked.has_ended
 
 
