@@ -13,15 +13,18 @@ Call(name='show_map', arguments={'query': 'Oslo'})
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Json = Any
 """A JSON value: None, bool, int, float, str, list or dict with string keys."""
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+"""A number of tokens that a float, and any reader of JSON, holds exactly."""
 
 Outcome = Literal["calls", "abstained", "malformed"]
 Stop = Literal["token", "limit"]
@@ -160,8 +163,8 @@ class Sample(Record, frozen=True):
     text: str = ""
     native_calls: list[Call] | None = None
     prompt_sha256: str = ""
-    prompt_tokens: int | None = None
-    output_tokens: int | None = None
+    prompt_tokens: Count | None = None
+    output_tokens: Count | None = None
     seconds: float | None = None
     stop: Stop | None = None
     error: str | None = None

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from fcbench.types import Json, Sample
 
-MANIFEST, SAMPLES, PROMPTS, TORN = "run.json", "samples.jsonl", "prompts.jsonl", "samples.torn"
+MANIFEST, SAMPLES, PROMPTS = "run.json", "samples.jsonl", "prompts.jsonl"
+TORN, UNANSWERED = "samples.torn", "samples.unanswered"
 
 
 def make_folder(path: Path) -> None:

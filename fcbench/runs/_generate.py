@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from fcbench.types import Backend, Case, Request
 
 AUTO, FALLBACK = "auto", "functiongemma"
-BLOCK_SECONDS = 0.5
-"""A kill costs no more than the answers of so long; each block is flushed to the disk."""
 log = logging.getLogger("fcbench")
 
 
@@ -49,7 +46,7 @@ def execute(plan: Plan, backend: Backend | None = None, *, finishes: bool = Fals
     describe = partial(manifest_of, plan, backend.manifest, requests)
     if plan.results is None:
         manifest, samples = describe(), list[Sample]()
-        _answer(plan, backend, requests, Kept(None, samples.extend, finishes))
+        _answer(plan, backend, requests, Kept(None, samples.append, finishes))
         return Run(manifest, plan.cases, latest(samples, plan.cases))
     with open_writer(plan) as writer:
         manifest = settle(writer, describe, requests)
@@ -63,7 +60,7 @@ class Kept(NamedTuple):
     """What was answered before, where answers go, and whether a signal lets a batch be finished."""
 
     done: Log | None
-    keep: Callable[[list[Sample]], object]
+    keep: Callable[[Sample], object]
     finishes: bool
 
 
@@ -78,10 +75,10 @@ def _answer(plan: Plan, backend: Backend, requests: Requests, kept: Kept) -> Non
     interruptible = Interruptible(asked.close) if kept.finishes else nullcontext()
     n_answered = 0
     with Progress(plan, len(requests), kept.done or ()) as progress, interruptible:
-        for fresh in _in_blocks(_answers(backend, asked, decoding)):
-            kept.keep(fresh)
-            n_answered += len(fresh)
-            progress.add(fresh)
+        for sample in _answers(backend, asked, decoding):
+            kept.keep(sample)
+            n_answered += 1
+            progress.add(sample)
     if asked.is_closed:
         n_before = len(requests) - len(asked)
         raise Interrupted(f"{n_before + n_answered} of {len(requests)} answers are stored")
@@ -114,26 +111,6 @@ def _answers(backend: Backend, asked: Asked, decoding: Decoding) -> Iterator[Sam
                 return
     except BackendError as error:
         yield from asked.failures(str(error))
-
-
-def _in_blocks(samples: Iterator[Sample]) -> Iterator[list[Sample]]:
-    """Yield what arrives within BLOCK_SECONDS together; on an error, what had arrived before it."""
-    block: list[Sample] = []
-    began = time.monotonic()
-    try:
-        for sample in samples:
-            block.append(sample)
-            if time.monotonic() - began > BLOCK_SECONDS:
-                yield block
-                block, began = [], time.monotonic()
-    except GeneratorExit:
-        raise
-    except BaseException:  # an interruption too: what was answered must be kept
-        if block:
-            yield block
-        raise
-    if block:
-        yield block
 
 
 def latest(samples: Sequence[Sample], cases: Sequence[Case]) -> list[Sample]:

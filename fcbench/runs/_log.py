@@ -149,10 +149,12 @@ class Log(Sequence[Sample]):
 
 
 def _small(path: Path) -> bytes | None:
-    """Return what is in a log, None if that is much or nothing."""
+    """Return what is in a log, None if that is much or cannot be read."""
     try:
         with path.open("rb") as file:
             content = file.read(KEPT_BYTES + 1)
+    except FileNotFoundError:
+        return b""  # nothing is answered yet
     except OSError:
         return None
     return content if len(content) <= KEPT_BYTES else None

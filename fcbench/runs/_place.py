@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from fcbench.errors import RunError
 from fcbench.runs._folder import RunFolder
 from fcbench.runs._lock import HeldError
 from fcbench.runs._manifest import refuse_other_run
 from fcbench.runs._writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from fcbench.runs._plan import Plan
     from fcbench.types import Json, Request
@@ -28,14 +30,13 @@ class Place(NamedTuple):
 
 def place_of(plan: Plan) -> Place:
     """Return where a plan's run is stored; nothing is written. The plan names its results."""
-    earlier = None
-    for folder in _folders(plan):
-        if not folder.exists():
-            break
-        earlier = folder
-    if plan.resume and earlier is not None:  # the newest one
+    numbers = _numbers_of_runs(plan)
+    if not numbers:
+        return Place(_folder(plan, 1), None, goes_on=False)
+    earlier = _folder(plan, max(numbers))
+    if plan.resume:
         return Place(earlier, earlier, goes_on=True)
-    return Place(folder, earlier, goes_on=False)
+    return Place(_folder(plan, max(numbers) + 1), earlier, goes_on=False)
 
 
 def open_writer(plan: Plan) -> Writer:
@@ -46,9 +47,8 @@ def open_writer(plan: Plan) -> Writer:
     place = place_of(plan)
     if place.goes_on:
         return Writer(place.folder)
-    for folder in _folders(plan):
-        if folder.exists():
-            continue
+    for number in count(max(_numbers_of_runs(plan), default=0) + 1):
+        folder = _folder(plan, number)
         try:
             writer = Writer(folder)
         except HeldError:
@@ -80,7 +80,18 @@ def settle(
     return writer.begin(describe, requests)
 
 
-def _folders(plan: Plan) -> Iterator[RunFolder]:
+def _folder(plan: Plan, number: int) -> RunFolder:
+    name = plan.name if number == 1 else f"{plan.name}-{number}"
+    return RunFolder(Path(plan.results or "") / name)
+
+
+def _numbers_of_runs(plan: Plan) -> list[int]:
+    """Return the numbers of the runs that stand under a plan's name; some may be missing."""
+    numbered = re.compile(rf"{re.escape(plan.name)}(?:-([2-9]|[1-9][0-9]+))?")
     root = Path(plan.results or "")
-    for number in count(1):
-        yield RunFolder(root / (plan.name if number == 1 else f"{plan.name}-{number}"))
+    try:
+        names = [path.name for path in root.iterdir()] if root.is_dir() else []
+    except OSError as error:
+        raise RunError(f"{root}: cannot be read: {error.strerror}") from error
+    found = [int(match[1] or 1) for match in map(numbered.fullmatch, names) if match]
+    return [number for number in found if _folder(plan, number).exists()]

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 
 DECODE_MODES = get_args(DecodeMode)
+MOST_REPEATS = 100_000
+"""Answers to each case: a manifest that says more would have them all counted as absent."""
 
 
 class Options(TypedDict, total=False):
@@ -240,6 +242,8 @@ def _check(made: Plan) -> None:
         value = getattr(made, name)
         if value is not None and value < least:
             raise UsageError(f"{name} is at least {least}, got {value}")
+    if made.repeats > MOST_REPEATS:
+        raise UsageError(f"repeats is at most {MOST_REPEATS:,}, got {made.repeats:,}")
     if not 0 < made.timeout_seconds < math.inf:  # NaN is not either
         raise UsageError(f"timeout_seconds is above 0, got {made.timeout_seconds}")
     check_executor(made.model, made.where)

@@ -54,23 +54,20 @@ class Live:
         """The mean of the cases, each the mean of its repeats; None over no case."""
         return self._sum_of_means / self._n_cases if self._n_cases else None
 
-    def add(self, samples: Iterable[Sample]) -> None:
-        """Count samples; of one case and repeat the later takes the place of the earlier."""
-        for sample in samples:
-            case, plan = self._cases.get(sample.case_id), self._plan
-            if case is None or not 0 <= sample.repeat < plan.repeats:
-                continue  # somebody else's line in the log
-            key = sample.case_id, sample.repeat
-            self._errors.discard(key)
-            value = None
-            if sample.error is not None:
-                self._errors.add(key)
-            else:
-                verdict = judge_sample(
-                    case, sample, plan.format, plan.suite.matching, lenient=False
-                )
-                value = self._metric(verdict)
-            self._put(case.id, sample.repeat, math.nan if value is None else value)
+    def add(self, sample: Sample) -> None:
+        """Count a sample; of one case and repeat the later takes the place of the earlier."""
+        case, plan = self._cases.get(sample.case_id), self._plan
+        if case is None or not 0 <= sample.repeat < plan.repeats:
+            return  # somebody else's line in the log
+        key = sample.case_id, sample.repeat
+        self._errors.discard(key)
+        value = None
+        if sample.error is not None:
+            self._errors.add(key)
+        else:
+            verdict = judge_sample(case, sample, plan.format, plan.suite.matching, lenient=False)
+            value = self._metric(verdict)
+        self._put(case.id, sample.repeat, math.nan if value is None else value)
 
     def _put(self, case_id: str, repeat: int, value: float) -> None:
         """Note the value of a repeat, NaN for none."""
@@ -122,7 +119,7 @@ class Progress:
 
         n_known = 0
         for n_known, sample in enumerate(samples, start=1):  # noqa: B007  how many there were
-            self._live.add([sample])
+            self._live.add(sample)
         examples = f"+{plan.few_shot}" if plan.few_shot else ""
         prompt = f"{plan.prompt_file or plan.prompt}{examples}"
         adapter = f" + {Path(plan.adapter).name}" if plan.adapter else ""
@@ -139,12 +136,12 @@ class Progress:
         )
         self._show(at_once=True)
 
-    def add(self, samples: list[Sample]) -> None:
-        """Count fresh samples."""
+    def add(self, sample: Sample) -> None:
+        """Count a fresh sample."""
         if self._live is not None:
-            self._live.add(samples)
+            self._live.add(sample)
             self._show()
-            self._bar.update(len(samples))
+            self._bar.update()
 
     def _show(self, *, at_once: bool = False) -> None:
         self._bar.set_postfix_str(str(self._live), refresh=at_once)

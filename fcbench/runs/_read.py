@@ -9,7 +9,7 @@ import msgspec
 
 from fcbench.errors import RunError
 from fcbench.runs._folder import RunFolder
-from fcbench.runs._plan import select
+from fcbench.runs._plan import MOST_REPEATS, select
 from fcbench.suite import load_suite
 from fcbench.types import DecodeMode, Matching, Run
 
@@ -46,7 +46,7 @@ class _Drawn(msgspec.Struct):
     max_new_tokens: int
     # As above.
     temperature: float = 0.0
-    repeats: Annotated[int, msgspec.Meta(ge=1)] = 1
+    repeats: Annotated[int, msgspec.Meta(ge=1, le=MOST_REPEATS)] = 1
 
 
 class _Manifest(msgspec.Struct):

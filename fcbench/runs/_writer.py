@@ -1,8 +1,9 @@
 """Who writes a run's folder: begins it, mends it after a kill, and adds samples to its log.
 
 run.json is written once, when the run begins, after everything else: a folder that has one is a run
-that can go on. Samples are added in whole lines and flushed to the disk; what a kill or a full disk
-cuts off is a last line without its end, which is set aside and its sample drawn again.
+that can go on. A sample is a whole line, handed to the system as it comes, so that a kill loses
+none; what a power cut or a full disk cuts off is a last line without its end, which is set aside
+and its sample drawn again.
 """
 
 from __future__ import annotations
@@ -10,23 +11,27 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from fcbench.errors import RunError
-from fcbench.runs._folder import MANIFEST, PROMPTS, SAMPLES, TORN
+from fcbench.runs._folder import MANIFEST, PROMPTS, SAMPLES, TORN, UNANSWERED
 from fcbench.runs._lock import Lock
+from fcbench.types import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from fcbench.runs._folder import RunFolder
-    from fcbench.types import Json, Request, Sample
+    from fcbench.types import Json, Request
 
 BLOCK_BYTES = 2**20
-"""What is read at a time of the end of a log, and is written at a time."""
+"""What is read at a time of the end of a log."""
+FLUSH_SECONDS = 0.5
+"""Samples that come are flushed to the disk after so long, which a power cut alone can tell."""
 
 
 class Writer:
@@ -35,10 +40,7 @@ class Writer:
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self._log: int | None = None
-        try:
-            folder.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _cannot_write(folder.path, error) from error
+        self._flushed = time.monotonic()
         self._lock = Lock(folder.path)
 
     def begin(
@@ -46,9 +48,16 @@ class Writer:
     ) -> dict[str, Json]:
         """Write each distinct prompt, and then the manifest, which is returned.
 
+        What is in the log, which can be errors alone, is set aside: they may be another suite's.
         RunError if that is impossible.
         """
         path = self.folder.path
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                if (path / SAMPLES).stat().st_size:
+                    (path / SAMPLES).replace(path / UNANSWERED)
+        except OSError as error:
+            raise _cannot_write(path / SAMPLES, error) from error
         _write_whole(path / PROMPTS, _prompt_lines(requests))
         manifest = describe()  # it holds the prompts' hashes, which are known by now
         content = json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n"
@@ -73,30 +82,35 @@ class Writer:
         except OSError as error:
             raise _cannot_write(path, error) from error
 
-    def append(self, samples: Iterable[Sample]) -> None:
-        """Add samples and flush them to the disk.
-
-        RunError if they cannot be written; those that fitted before, whole, are kept.
-        """
+    def append(self, sample: Sample) -> None:
+        """Add a sample. RunError if it cannot be written; those before it are kept."""
         path = self.folder.path / SAMPLES
-        block = b"".join(_line(msgspec.to_builtins(sample)) for sample in samples)
+        line = _sample_line(sample)
         try:
             if self._log is None:
                 flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
                 self._log = os.open(path, flags, 0o666)
                 _flush_folder(path.parent)
-            _add_lines(self._log, block)
+            _add_line(self._log, line)
+            if time.monotonic() - self._flushed > FLUSH_SECONDS:
+                os.fsync(self._log)
+                self._flushed = time.monotonic()
         except OSError as error:
             raise _cannot_write(path, error) from error
 
     def close(self) -> None:
-        """Let go of the folder."""
-        if self._log is not None:
-            os.close(self._log)
-            self._log = None
-        self._lock.release()
-        with contextlib.suppress(OSError):  # of a run that never began nothing is left
-            self.folder.path.rmdir()
+        """Flush the samples to the disk and let go of the folder. RunError if they do not fit."""
+        log, self._log = self._log, None
+        try:
+            if log is not None:
+                try:
+                    os.fsync(log)
+                finally:
+                    os.close(log)
+        except OSError as error:
+            raise _cannot_write(self.folder.path / SAMPLES, error) from error
+        finally:
+            self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -105,18 +119,15 @@ class Writer:
         self.close()
 
 
-def _add_lines(log: int, block: bytes) -> None:
-    """Write lines to the end of a file; where not all fit, those that do. OSError then."""
-    begin = os.fstat(log).st_size
-    view, n_written = memoryview(block), 0
+def _add_line(log: int, line: bytes) -> None:
+    """Write a line to the end of a file, whole or not at all. OSError if it does not fit."""
+    begin, n_written = os.fstat(log).st_size, 0
     try:
-        while n_written < len(block):
-            n_written += os.write(log, view[n_written : n_written + BLOCK_BYTES])
-        os.fsync(log)
+        while n_written < len(line):
+            n_written += os.write(log, line[n_written:])
     except OSError:
-        whole = block.rfind(b"\n", 0, n_written) + 1
         with contextlib.suppress(OSError):  # then it is a torn line, which the next run sets aside
-            os.ftruncate(log, begin + whole)
+            os.ftruncate(log, begin)
             os.fsync(log)
         raise
 
@@ -144,6 +155,18 @@ def _prompt_lines(requests: Iterable[Request]) -> Iterator[bytes]:
         if request.prompt_sha256 not in seen:
             seen.add(request.prompt_sha256)
             yield _line({"sha256": request.prompt_sha256, "prompt": request.prompt})
+
+
+def _sample_line(sample: Sample) -> bytes:
+    try:
+        row = msgspec.to_builtins(sample)
+        line = _line(row)
+        msgspec.convert(row, Sample)  # or nobody could read the log
+        return line  # noqa: TRY300  what is stored
+    # Numbers of a server's, calls of a Backend of one's own.
+    except (ValueError, TypeError, RecursionError) as error:
+        what = f"cannot be stored: {error}"
+        return _line(msgspec.to_builtins(Sample(sample.case_id, sample.repeat, error=what)))
 
 
 def _line(row: Mapping[str, Json]) -> bytes:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from fcbench.cli import main as fcbench_main
-from fcbench.runs import _generate, _manifest
+from fcbench.runs import _manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +30,6 @@ N_AT_ONCE = 6
 BATCH_SIZE = 2
 ANSWER_SECONDS = 2.0
 """What the answers of a run take in all, when it is one to be killed."""
-BLOCK_SECONDS = 0.25
-"""How often they are stored; fewer than a real run waits, so that some blocks are in the log."""
 RUN = "cases--python-stand_in-slow--chat"
 """What the run's folder is called."""
 
@@ -98,7 +96,7 @@ def prepare(folder: Path) -> None:
     os.chdir(folder)
 
 
-def start(results: str, answer_seconds: float, block_seconds: float) -> int:
+def start(results: str, answer_seconds: float) -> int:
     """Begin a run, or go on with it, and return the id of its process."""
     pid = os.fork()
     if pid:
@@ -108,7 +106,6 @@ def start(results: str, answer_seconds: float, block_seconds: float) -> int:
         os.dup2(silence, 1)
         os.dup2(silence, 2)
         os.environ["STAND_IN_SECONDS"] = str(answer_seconds * BATCH_SIZE / N_CASES)
-        _generate.BLOCK_SECONDS = block_seconds
         asked = "run --resume --model python:stand_in:slow --suite cases.jsonl --batch-size"
         os._exit(fcbench_main([*asked.split(), str(BATCH_SIZE), "--results", results]))
     finally:
@@ -124,9 +121,7 @@ def kill(number: int, draw: random.Random, seconds: float, whole: Path) -> Kille
     """Kill one run within `seconds` of its begin, let it go on, and compare it."""
     folder = Path(f"killed-{number}") / RUN
     log = folder / "samples.jsonl"
-    # Answers are stored in blocks. One by one, more kills meet the disk.
-    block_seconds = draw.choice((BLOCK_SECONDS, 0.0))
-    pid, began = start(folder.parent.name, ANSWER_SECONDS, block_seconds), time.monotonic()
+    pid, began = start(folder.parent.name, ANSWER_SECONDS), time.monotonic()
     if draw.random() < 0.5:
         moment = draw.uniform(0, seconds)
         after = f"{moment:.3f} s"
@@ -134,7 +129,7 @@ def kill(number: int, draw: random.Random, seconds: float, whole: Path) -> Kille
     else:
         n_bytes = draw.randrange(int(whole.stat().st_size * 0.9))
         after = f"{n_bytes} bytes"
-        # As soon as a write has reached the file: before it is flushed, or its block is whole.
+        # As soon as a write has reached the file.
         while not (log.exists() and log.stat().st_size > n_bytes):
             time.sleep(0.0002)
             if time.monotonic() - began > 60:
@@ -144,7 +139,7 @@ def kill(number: int, draw: random.Random, seconds: float, whole: Path) -> Kille
         # It ended before: nothing was killed, so another moment of another run is taken.
         return kill(number + 1000, draw, seconds, whole)
     stored = log.read_bytes() if log.exists() else b""
-    resumed = wait(start(folder.parent.name, 0, BLOCK_SECONDS))
+    resumed = wait(start(folder.parent.name, 0))
     differs = differing(folder, whole.parent) if resumed == 0 else ["all"]
     torn = not stored.endswith(b"\n") and stored != b""
     return Killed(after, stored.count(b"\n"), torn, resumed, differs)
@@ -157,7 +152,7 @@ def main() -> None:
     # that somebody who edits a file meanwhile makes no run another.
     _manifest._code_sha256()
     began = time.monotonic()
-    if wait(start("whole", 0, BLOCK_SECONDS)):
+    if wait(start("whole", 0)):
         raise SystemExit("the run that nobody interrupts failed")
     seconds = ANSWER_SECONDS + 2 * (time.monotonic() - began)  # others run beside it then
     whole = Path("whole").resolve() / RUN / "samples.jsonl"

@@ -19,7 +19,7 @@ from fcbench import Sample
 from fcbench.backends._offsets import Offsets
 from fcbench.backends.python import PythonBackend
 from fcbench.errors import RunError
-from fcbench.runs import _generate, _log, execute, plan, score
+from fcbench.runs import _log, execute, plan, score
 from fcbench.runs._folder import RunFolder
 from fcbench.runs._writer import Writer
 from fcbench.suite import load_suite
@@ -34,7 +34,8 @@ def samples(n_cases=4, n_repeats=3):
 
 def written(folder, found):
     with Writer(RunFolder(folder)) as writer:
-        writer.append(found)
+        for sample in found:
+            writer.append(sample)
     return RunFolder(folder)
 
 
@@ -64,7 +65,8 @@ def test_a_log_that_is_cut_at_any_byte_gives_the_samples_that_are_whole(tmp_path
         with Writer(folder) as writer:
             writer.mend()
             assert log.read_bytes() == content[: ends[n_whole]]
-            writer.append(whole[n_whole:])
+            for sample in whole[n_whole:]:
+                writer.append(sample)
         assert folder.log() == whole
         if cut not in ends:
             assert torn.read_bytes() == content[ends[n_whole] : cut] + b"\n"
@@ -159,17 +161,19 @@ def test_a_large_log_that_is_gone_is_a_clear_error(tmp_path, monkeypatch):
 
 
 def test_a_reader_never_sees_half_a_line(tmp_path):
-    """One process writes, byte by byte at its worst; this one reads all the while."""
+    """One process writes, a few bytes at a time; this one reads all the while."""
     writer = f"""
 import os, sys
 from fcbench import Sample
 from fcbench.runs._folder import RunFolder
-from fcbench.runs import _writer
+from fcbench.runs._writer import Writer
 from pathlib import Path
-_writer.BLOCK_BYTES = 7
-with _writer.Writer(RunFolder(Path({str(tmp_path)!r}))) as writer:
+write = os.write
+os.write = lambda file, content: write(file, content[:7])
+with Writer(RunFolder(Path({str(tmp_path)!r}))) as writer:
     for i in range(150):
-        writer.append([Sample(f"c{{i}}", 0, "x" * (i % 50)), Sample(f"c{{i}}", 1, "é")])
+        writer.append(Sample(f"c{{i}}", 0, "x" * (i % 50)))
+        writer.append(Sample(f"c{{i}}", 1, "é"))
 """
     process = subprocess.Popen([sys.executable, "-c", writer])
     folder, seen = RunFolder(tmp_path), 0
@@ -193,16 +197,15 @@ import fcbench
 from fcbench.runs import execute, plan
 from fcbench.backends.python import PythonBackend
 from fcbench.runs import _generate
-_generate.BLOCK_SECONDS = 0
 backend = PythonBackend(lambda prompts: ["x" * 300] * len(prompts), "x", 1)
 made = plan("x", "original_experiment", "bare", None, "greedy", "r")
 append = _generate.open_writer
 def limited(plan):
     writer = append(plan)
     begun = writer.append
-    def limited_append(samples):
+    def limited_append(sample):
         resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))
-        begun(samples)
+        begun(sample)
     writer.append = limited_append
     return writer
 _generate.open_writer = limited
@@ -287,7 +290,6 @@ def peak_of(do):
 
 def test_memory_of_a_run_and_of_its_scores_does_not_grow_with_the_answers(tmp_path, monkeypatch):
     monkeypatch.setattr(_log, "KEPT_BYTES", 0)
-    monkeypatch.setattr(_generate, "BLOCK_SECONDS", 0)
     asked(tmp_path)  # what is imported and read once
     score(str(asked(tmp_path).folder))
 

@@ -17,6 +17,7 @@ from fcbench import Call, Sample
 from fcbench.backends.python import PythonBackend
 from fcbench.errors import BackendError, RunError, SuiteError, UsageError
 from fcbench.runs import execute, plan, read_run, score
+from fcbench.runs._folder import RunFolder
 from fcbench.runs._writer import Writer
 
 RIGHT = "<start_function_call>call:show_map{query:<escape>Coit Tower<escape>}<end_function_call>"
@@ -300,6 +301,25 @@ def test_resume_draws_errors_again(tmp_path):
     assert len(log.read_text("utf-8").splitlines()) == 6
 
 
+def test_a_run_of_errors_alone_may_go_on_over_an_edited_suite(write_lines, case_row):
+    def answer(prompts):
+        if is_down:
+            raise BackendError("the server went away")
+        return ["No."] * len(prompts)
+
+    def go_on(*names):
+        suite = write_lines(*[case_row(id=name) for name in names])
+        made = plan("x", suite, "bare", None, "greedy", "r", resume=True)
+        return execute(made, PythonBackend(answer, "x", 2))
+
+    is_down = True
+    assert score(go_on("a", "b")).n_errors == 2
+    is_down = False
+    made = go_on("b", "c")
+    assert [(s.case_id, s.error) for s in made.samples] == [("b", None), ("c", None)]
+    assert score(made.folder).n_errors == 0
+
+
 def test_a_backend_of_another_package_may_raise_a_backend_error():
     class Remote(PythonBackend):
         def answer(self, batch, decoding):
@@ -512,6 +532,7 @@ def test_assert_at_least_is_about_the_lower_bound_and_shows_failing_cases():
         ({"decode": "greddy"}, "did you mean greedy"),
         ({"limt": 3}, "did you mean limit"),
         ({"repeats": 0}, "repeats is at least 1"),
+        ({"repeats": 10**6}, "repeats is at most 100,000"),
         ({"temperature": -0.1}, "temperature is a number from 0 up, got -0.1"),
         ({"temperature": float("nan")}, "temperature is a number from 0 up, got nan"),
         ({"temperature": float("inf")}, "temperature is a number from 0 up, got inf"),
@@ -603,17 +624,45 @@ def test_a_backend_that_fails_on_the_way_leaves_what_it_answered_and_errors_for_
     assert {s.case_id: s.error for s in read_run(made.folder).samples} == errors
 
 
-def test_answers_are_stored_together_as_they_come_in_half_a_second(monkeypatch):
-    seconds = iter([0, 0.1, 0.2, 0.6, 0.6, 0.7, 1.0, 1.2, 1.2, 1.3])
-    clock = SimpleNamespace(monotonic=lambda: next(seconds))
-    monkeypatch.setattr("fcbench.runs._generate.time", clock)
+def test_of_a_batch_every_answer_is_stored_before_the_next_is_asked():
+    """A kill while the second batch is answered costs none of the first."""
     stored = []
-    append = Writer.append
-    monkeypatch.setattr(
-        Writer, "append", lambda self, some: append(self, stored.append(len(some)) or some)
+
+    def answer(prompts):
+        stored.append(sum(len(log.read_bytes().splitlines()) for log in Path("r").glob("*/s*")))
+        return ["No."] * len(prompts)
+
+    execute(
+        plan("x", "mobile_actions", "chat", None, "greedy", "r"), PythonBackend(answer, "x", 16)
     )
-    run(results="r", suite="mobile_actions", limit=7)
-    assert stored == [3, 3, 1]
+    assert stored == list(range(0, 16 * len(stored), 16))
+    assert len(stored) > 2
+
+
+def test_a_log_is_flushed_to_the_disk_twice_a_second_and_at_its_end(monkeypatch, tmp_path):
+    now, flushed = [0.0], []
+    monkeypatch.setattr("fcbench.runs._writer.time", SimpleNamespace(monotonic=lambda: now[0]))
+    with Writer(RunFolder(tmp_path)) as writer:
+        monkeypatch.setattr("os.fsync", lambda file: flushed.append(now[0]))
+        flushed.clear()
+        for now[0] in (0.1, 0.3, 0.6, 0.7, 1.0, 1.2, 1.3):
+            writer.append(Sample("a", text="x"))
+        flushed.append("closed")
+    assert flushed[-5:] == [0.1, 0.6, 1.2, "closed", 1.3]
+
+
+def test_what_no_log_can_hold_is_an_error_and_costs_no_other_answer():
+    class Own(PythonBackend):
+        def answer(self, requests, decoding):
+            odd = {1: {"native_calls": [Call("f", {"x": 10**5000})]}, 2: {"output_tokens": 10**300}}
+            for i, request in enumerate(requests):
+                yield Sample(request.case.id, request.repeat, **odd.get(i, {}))
+
+    made = execute(plan("x", "original_experiment", "chat", None, "greedy", "r"), Own(list, "x", 2))
+    errors = [sample.error for sample in made.samples]
+    assert errors[1].startswith("cannot be stored: Exceeds the limit")
+    assert errors[2].startswith("cannot be stored: Expected `int` <= 9007199254740992")
+    assert errors[:1] + errors[3:] == [None] * 3
 
 
 def test_a_run_folder_never_leaves_the_results(tmp_path):

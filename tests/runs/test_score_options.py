@@ -231,6 +231,7 @@ def broken(manifest, *path, value=None):
         (("decoding", "mode"), "bogus"),
         (("decoding", "repeats"), "x"),
         (("decoding", "repeats"), -1),
+        (("decoding", "repeats"), 2**53),
         (("seed",), None),
         (("started_at",), None),
     ],

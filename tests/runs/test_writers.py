@@ -1,9 +1,12 @@
 """One writer a folder; a run that is another is not gone on with; an end that somebody wants."""
 
+import errno
+import fcntl
 import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,6 +39,21 @@ def slow(prompts):
 
 def other(prompts):
     return ["no"] * len(prompts)
+"""
+HOLD_BRIEFLY = """
+import os, sys
+from pathlib import Path
+from fcbench.runs._folder import RunFolder
+from fcbench.runs._lock import HeldError
+from fcbench.runs._writer import Writer
+folder = Path(sys.argv[1])
+for _ in range(300):
+    try:
+        with Writer(RunFolder(folder)):
+            os.close(os.open(folder / "alone", os.O_CREAT | os.O_EXCL))
+            (folder / "alone").unlink()
+    except HeldError:
+        pass
 """
 HOLD = """
 import sys, time
@@ -165,6 +183,57 @@ def test_of_many_that_begin_at_once_each_has_a_folder_of_its_own():
             "run.json",
             "samples.jsonl",
         ]
+
+
+def test_of_processes_that_come_and_go_one_has_the_folder_and_none_another_error(tmp_path):
+    """Each takes its lock's file, and the empty folder, along when it goes."""
+    command = [sys.executable, "-c", HOLD_BRIEFLY, str(tmp_path / "f")]
+    begun = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    said = [process.communicate()[1] for process in begun]
+    assert ([process.returncode for process in begun], said) == ([0] * 3, [""] * 3)
+    assert not (tmp_path / "f").exists()
+
+
+def test_a_lock_s_file_that_was_taken_away_meanwhile_holds_nothing(tmp_path, monkeypatch):
+    lock, real = tmp_path / "f" / LOCK, fcntl.flock
+
+    def flock(file, how):
+        """The lock's last holder goes between the opening of its file and the locking."""
+        monkeypatch.setattr(fcntl, "flock", real)
+        lock.unlink()
+        real(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with Writer(RunFolder(lock.parent)), pytest.raises(HeldError):
+        Writer(RunFolder(lock.parent))
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch, number):
+    def flock(file, how):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(RunError, match="its file system has no locks: ") as refused:
+        Writer(RunFolder(tmp_path / "f"))
+    assert "--results on another one" in refused.value.hint
+    assert not isinstance(refused.value, HeldError)
+
+
+def test_a_folder_that_is_a_file_or_cannot_be_made_is_a_run_error(tmp_path):
+    (tmp_path / "f").write_text("")
+    for folder in (tmp_path / "f", tmp_path / "f" / "g"):
+        with pytest.raises(RunError, match=r"cannot be written: (File exists|Not a directory)"):
+            Writer(RunFolder(folder))
+
+
+def test_the_newest_run_is_gone_on_with_though_a_number_before_it_is_missing():
+    for _ in range(3):
+        made = run()
+    assert made.folder.endswith("-3")
+    shutil.rmtree(made.folder.removesuffix("-3"))
+    assert run(resume=True).folder == made.folder
+    assert run().folder == made.folder.removesuffix("3") + "4"
 
 
 def test_a_run_that_fails_lets_go_of_its_folder():
@@ -479,7 +548,8 @@ def test_prompts_beyond_what_is_kept_are_rendered_again_and_must_be_the_same(mon
 def test_what_is_asked_is_what_has_no_answer(tmp_path):
     found = [Sample("c0", 0, "x"), Sample("c1", 1, error="timeout"), Sample("c2", 1, "x")]
     with Writer(RunFolder(tmp_path / "f")) as writer:
-        writer.append(found)
+        for sample in found:
+            writer.append(sample)
     known = cases(3)
     log = RunFolder(tmp_path / "f").log(case.id for case in known)
     asked = Asked(Requests(known, lambda case: case.id, 2), known, 2, log)
