@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import inspect
@@ -30,7 +31,9 @@ BATCH_SIZE = 16
 def open_model(name: str, options: ModelOptions) -> PythonBackend:
     """Return the backend of `module:function`. ModelError if there is no such function."""
     check_model(name, options)
-    return PythonBackend(_function(name), name, options.batch_size or BATCH_SIZE)
+    backend = PythonBackend(_function(name), name, options.batch_size or BATCH_SIZE)
+    _say_module(backend, name.partition(":")[0])
+    return backend
 
 
 def check_model(name: str, options: ModelOptions) -> None:
@@ -54,6 +57,8 @@ def open_function(function: ModelFunction, options: ModelOptions) -> PythonBacke
     if getattr(sys.modules.get(module), qualified, None) is not function:
         # No import finds it, as one of a script that runs: its text says whether it is the same.
         backend.manifest["source_sha256"] = _source_sha256(function)
+    else:
+        _say_module(backend, module)
     return backend
 
 
@@ -74,6 +79,14 @@ def _place_of(function: ModelFunction) -> tuple[str, str]:
         script = getattr(sys.modules.get("__main__"), "__file__", None)
         module = Path(script).stem if script else module
     return module, str(named.__qualname__)
+
+
+def _say_module(backend: PythonBackend, module: str) -> None:
+    """Say in the manifest what the function's module is, of which it may call any other part."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is not None:  # one that is built in, or made by hand
+        with contextlib.suppress(OSError):
+            backend.manifest["module_sha256"] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 def _source_sha256(function: ModelFunction) -> str | None:

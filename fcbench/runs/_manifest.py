@@ -40,9 +40,7 @@ RECORDED_PACKAGES = (
     "numpy",
 )
 
-# What must not change between the two halves of a run. (The batch size changes what bfloat16
-# computes. So does the company in which a sequence is answered: in bfloat16 a resumed run may
-# differ from a whole one where two tokens are almost equally likely.)
+# What must not change between the two halves of a run: see _is_free for what may all the same.
 IDENTITY = ("suite", "matching", "format", "prompt", "decoding", "model", "seed", "batch_size")
 
 # What every run was that began before its manifest said so.
@@ -149,13 +147,27 @@ def refuse_other_run(
     now = msgspec.json.decode(msgspec.json.encode(manifest))
     for field in fields:
         keys = _differing(_said(earlier, field), now[field])
+        keys = [key for key in keys if not _is_free(field, key, earlier)]
         if keys:
             names = ", ".join(f"{field}.{key}" if key else field for key in keys)
             verb = "differs" if len(keys) == 1 else "differ"
             raise RunError(
                 f"{folder.path}: is a run of another {field} ({names} {verb}), cannot resume it",
-                hint="leave out --resume to begin a new run beside it, or name another --results",
+                hint="leave out --resume to begin a new run beside it, or name another --results; "
+                "to go on with one that is older than it, move it away",
             )
+
+
+def _is_free(field: str, key: str, earlier: Mapping[str, Json]) -> bool:
+    """Whether something may be another in the second half of a run, because no answer hangs on it.
+
+    Where the suite stands: its hash says what it is. The batch size, but for a model that rounds:
+    in bfloat16 the company in which a sequence is answered may change a token (and a resumed run
+    may so differ from a whole one).
+    """
+    if (field, key) == ("suite", "source"):
+        return True
+    return field == "batch_size" and earlier["model"].get("dtype") in (None, "float32")
 
 
 def _said(manifest: Mapping[str, Json], field: str) -> Json:

@@ -49,6 +49,13 @@ def open_writer(plan: Plan) -> Writer:
         return Writer(place.folder)
     for number in count(max(_numbers_of_runs(plan), default=0) + 1):
         folder = _folder(plan, number)
+        if folder.is_answered():
+            if plan.resume:
+                raise RunError(
+                    f"{folder.path}: has answers, and its run.json, which says whose, is gone",
+                    hint="restore it, or move the folder away",
+                )
+            continue
         try:
             writer = Writer(folder)
         except HeldError:
@@ -64,16 +71,15 @@ def open_writer(plan: Plan) -> Writer:
 def settle(
     writer: Writer, describe: Callable[[], dict[str, Json]], requests: Iterable[Request]
 ) -> dict[str, Json]:
-    """Begin a run in its folder, or make ready to go on, and return its manifest.
+    """Begin a run in its folder, or make ready to go on, and return the manifest that is stored.
 
-    `describe` makes the manifest. RunError for a run that is another.
+    `describe` makes one. RunError for a run that is another.
     """
     folder = writer.folder
-    if folder.exists() and any(sample.error is None for sample in folder.samples()):
-        manifest = describe()
-        refuse_other_run(folder, manifest)
+    if folder.exists() and folder.is_answered():
+        refuse_other_run(folder, describe())
         writer.mend()
-        return manifest
+        return folder.manifest()
     # Nothing was answered, so nothing can be mixed: of a server that was not there, little was
     # known, and even the prompts may be others now.
     writer.mend()

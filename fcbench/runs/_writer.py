@@ -9,6 +9,7 @@ and its sample drawn again.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import time
@@ -205,7 +206,7 @@ def _flush_folder(path: Path) -> None:
 
 
 def _cannot_write(path: Path, error: OSError) -> RunError:
-    return RunError(
-        f"{path}: cannot be written: {error.strerror or error}",
-        hint="what was answered before is kept: --resume goes on with it once there is room",
-    )
+    room = "what was answered before is kept: --resume goes on with it once there is room"
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    said = f"{path}: cannot be written: {error.strerror or error}"
+    return RunError(said, hint=room if is_full else None)

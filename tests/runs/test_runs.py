@@ -175,7 +175,6 @@ def test_resume_refuses_a_run_of_another_suite(write_lines, case_row):
     ("option", "named"),
     [
         ({"max_new_tokens": 7}, "decoding.max_new_tokens"),
-        ({"batch_size": 2}, "batch_size"),
         ({"seed": 1}, "seed"),
     ],
 )

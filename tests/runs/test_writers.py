@@ -71,6 +71,7 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "writers_stand_in.py").write_text(MODEL, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "writers_stand_in", raising=False)
 
 
 @pytest.fixture
@@ -265,6 +266,7 @@ CHANGES = {
     "format.grammar_sha256": {"grammar": True},
     "format.name": {"format": "hermes"},
     "model.name": {"model": "python:writers_stand_in:other"},
+    "model.module_sha256": {"module": "# another line"},
     "prompt.sha256": {"prompt_file": "{{ bos }}{{ user }}!"},
     "prompt.few_shot": {"manifest": ("prompt", "few_shot", 3)},
     "decoding.max_new_tokens": {"max_new_tokens": 7},
@@ -272,7 +274,6 @@ CHANGES = {
     "decoding.temperature": {"manifest": ("decoding", "temperature", 0.5)},
     "decoding.repeats": {"manifest": ("decoding", "repeats", 2)},
     "seed": {"seed": 5},
-    "batch_size": {"batch_size": 3},
     "matching.matcher": {"manifest": ("matching", "matcher", "bfcl")},
     "suite.tags": {"manifest": ("suite", "tags", ["x"])},
     "model.dtype": {"manifest": ("model", "dtype", "float32")},
@@ -291,6 +292,8 @@ def test_a_run_of_which_something_is_another_is_not_gone_on_with_and_the_field_i
     folder = Path(first.folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     suite, model = suite_file(change.pop("text", "Show me Oslo.")), change.pop("model", None)
+    with Path("writers_stand_in.py").open("a", encoding="utf-8") as module:
+        module.write(change.pop("module", ""))
     if "prompt_file" in change:
         Path("asked.jinja").write_text(change.pop("prompt_file"), encoding="utf-8")
     if change.pop("grammar", None):
@@ -312,6 +315,46 @@ def test_a_run_of_which_something_is_another_is_not_gone_on_with_and_the_field_i
     assert len(named.split(", ")) == (2 if field == "format.name" else 1)  # and its grammar
     assert "--resume" in refused.value.hint
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("dtype", [None, "float32", "bfloat16"])
+def test_another_batch_size_is_refused_where_it_may_change_a_token(dtype):
+    def of_dtype():
+        backend = PythonBackend(lambda prompts: ["No."] * len(prompts), "x", 2)
+        backend.manifest["dtype"] = dtype
+        return backend
+
+    first = run(of_dtype(), batch_size=2)
+    log = Path(first.folder) / "samples.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:2]))
+    if dtype == "bfloat16":
+        with pytest.raises(RunError, match=r"of another batch_size \(batch_size differs\)"):
+            run(of_dtype(), batch_size=1, resume=True)
+    else:
+        whole = run(of_dtype(), batch_size=1, resume=True)
+        assert [sample.text for sample in whole.samples] == ["No."] * 5
+        assert whole.manifest == first.manifest, "it says how the run began"
+
+
+def test_a_suite_that_is_called_otherwise_is_the_same_suite():
+    suite = suite_file()
+    first = fcbench.run("python:writers_stand_in:slow", suite, results="r")
+    for other in (f"./{suite}", Path(suite).resolve()):
+        made = fcbench.run("python:writers_stand_in:slow", other, results="r", resume=True)
+        assert made.folder == first.folder
+
+
+def test_answers_of_a_run_that_says_no_more_whose_they_are_are_left_alone():
+    folder = Path(run().folder)
+    (folder / "run.json").unlink()
+    before = (folder / "samples.jsonl").read_bytes()
+    with pytest.raises(RunError, match=r"has answers, and its run\.json, .*, is gone"):
+        run(resume=True)
+    assert run().folder == f"{folder}-2"
+    assert [path.name for path in folder.iterdir() if path.name != "prompts.jsonl"] == [
+        "samples.jsonl"
+    ]
+    assert (folder / "samples.jsonl").read_bytes() == before
 
 
 # Clocks
