@@ -84,6 +84,8 @@ def _locked(folder: Path) -> int:
                 hint="--results on another one; nothing tells two processes apart there",
             ) from error
         os.close(file)
+    if folder.is_file():
+        raise RunError(f"{folder}: is a file, not a folder") from gone
     raise _cannot_write(folder, gone) from gone
 
 

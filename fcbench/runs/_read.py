@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from fcbench.errors import RunError
+from fcbench.errors import RunError, UsageError
 from fcbench.runs._folder import RunFolder
 from fcbench.runs._plan import MOST_REPEATS, select
 from fcbench.suite import load_suite
@@ -65,7 +65,7 @@ def read_run(path: str | Path, suite: Suite | None = None) -> Run:
     """Return the run in a folder, finished or not, with the cases that it is over.
 
     `suite` is the run's own where it is at hand; else it is loaded from where it was then.
-    RunError if it is not a run, or if its suite has changed since.
+    RunError if it is not a run, or if its suite has changed since or is elsewhere.
     """
     folder = RunFolder(Path(path))
     manifest = folder.manifest()
@@ -74,7 +74,13 @@ def read_run(path: str | Path, suite: Suite | None = None) -> Run:
     except ValueError as error:  # msgspec's; it has no words for half a surrogate pair
         raise RunError(f"{folder.path / 'run.json'}: not the manifest of a run: {error}") from error
     described = said.suite
-    suite = suite or load_suite(described.source)
+    try:
+        suite = suite or load_suite(described.source)
+    except UsageError as error:
+        raise RunError(
+            f"{folder.path}: its suite {described.source} is not here",
+            hint="begin where the run did, or say --suite FILE to score or --reproduce it",
+        ) from error
     if suite.sha256 != described.sha256:
         raise RunError(
             f"{folder.path}: its suite {suite.name} has another SHA-256 now",

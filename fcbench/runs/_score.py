@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from fcbench.backends._recorded import Answered
-from fcbench.errors import UsageError, nearest
+from fcbench.errors import RunError, UsageError, nearest
 from fcbench.formats import sorts_keys
 from fcbench.metrics import metric_names, own_metrics
 from fcbench.runs._estimate import estimates, passes
@@ -117,9 +117,9 @@ def _evidence(
     format: str | None,
 ) -> _Evidence:
     path = Path(given) if isinstance(given, str | Path) else None
-    if path is not None and not path.is_file():
-        given = read_run(path)
     loaded = suite if isinstance(suite, Suite) or suite is None else load_suite(suite)
+    if path is not None and not path.is_file():
+        given = _stored(path, loaded)
     if not isinstance(given, Run):
         if loaded is None:
             raise UsageError(
@@ -150,6 +150,16 @@ def _evidence(
         cases=[case for case in loaded.cases if case.id in ids],
         matching=loaded.matching,
     )
+
+
+def _stored(path: Path, suite: Suite | None) -> Run:
+    """Return a stored run; `suite` may be its own, where that has moved."""
+    try:
+        return read_run(path)
+    except RunError:
+        if suite is None:
+            raise
+        return read_run(path, suite)
 
 
 def _score(

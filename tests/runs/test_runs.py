@@ -553,6 +553,19 @@ def test_a_changed_suite_is_noticed_when_a_run_is_read(write_lines, case_row):
         read_run(made.folder)
 
 
+def test_a_run_whose_suite_has_moved_is_read_with_it(write_lines, case_row):
+    suite = write_lines(case_row())
+    folder = run(results="r", suite=str(suite)).folder
+    moved = suite.rename("moved.jsonl")
+    with pytest.raises(RunError, match=r"its suite .*cases\.jsonl is not here") as refused:
+        score(folder)
+    assert "--suite FILE" in refused.value.hint
+    assert score(folder, suite=str(moved)).n_cases == 1
+    moved.write_text(moved.read_text().replace("Oslo", "Rome"))
+    with pytest.raises(RunError, match="has another SHA-256 now"):
+        score(folder, suite=str(moved))
+
+
 def test_few_shot_needs_a_training_file(write_lines, case_row):
     with pytest.raises(SuiteError, match="no training file"):
         run(suite=write_lines(case_row()), prompt="raw+2")
