@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from fcbench import registry
 from fcbench.backends._served import seed_of
+from fcbench.backends._windows import windows
 from fcbench.errors import BackendError, MissingExtra, ModelError, UsageError
 from fcbench.types import Decoding, Sample
 
@@ -183,22 +184,31 @@ class VllmBackend:
         the first ones, BackendError when it does later.
         """
         stop_ids = self._ids_of(decoding.stops)
-        ready = []
-        for request in requests:
-            ids = self._encode(request.prompt)
-            wrong = self._wrong_with(ids, decoding)
-            if wrong is None:
-                ready.append((request, ids))
-            else:
-                yield _sample(request, prompt_tokens=len(ids), error=wrong)
-        for first in range(0, len(ready), CHUNK):
-            chunk = ready[first : first + CHUNK]
-            started = time.perf_counter()
-            outputs = self._generate(chunk, decoding, stop_ids)
-            seconds = round((time.perf_counter() - started) / len(chunk), 4)
-            self.has_answered = True
-            for (request, ids), output in zip(chunk, outputs, strict=True):
-                yield self._read(request, ids, output.outputs[0], stop_ids, seconds)
+        # No prompt is read ahead: what is read when a run is interrupted is what it finishes.
+        for part in windows(requests, CHUNK):
+            chunk = []
+            for request in part:
+                ids = self._encode(request.prompt)
+                wrong = self._wrong_with(ids, decoding)
+                if wrong is None:
+                    chunk.append((request, ids))
+                else:
+                    yield _sample(request, prompt_tokens=len(ids), error=wrong)
+            if chunk:
+                yield from self._answer(chunk, decoding, stop_ids)
+
+    def _answer(
+        self,
+        chunk: Sequence[tuple[Request, list[int]]],
+        decoding: Decoding,
+        stop_ids: Sequence[int],
+    ) -> Iterator[Sample]:
+        started = time.perf_counter()
+        outputs = self._generate(chunk, decoding, stop_ids)
+        seconds = round((time.perf_counter() - started) / len(chunk), 4)
+        self.has_answered = True
+        for (request, ids), output in zip(chunk, outputs, strict=True):
+            yield self._read(request, ids, output.outputs[0], stop_ids, seconds)
 
     def _generate(
         self,

@@ -80,9 +80,11 @@ class _Worker:
         self.asked: dict[tuple[str, int], Request] = {}
         self.coming: Any = actor.load.remote()
         self.n_losses = 0
+        self.knew = False
 
     def ask(self, requests: Sequence[Request], decoding: Decoding, *, has_answered: bool) -> None:
-        """Hand requests over."""
+        """Hand requests over, and tell it whether the model is known to answer."""
+        self.knew = has_answered
         self.asked = {(r.case.id, r.repeat): r for r in requests}
         self.coming = self.actor.answer.options(num_returns="streaming").remote(
             list(requests), decoding, has_answered=has_answered
@@ -191,8 +193,10 @@ class RayBackend:
             left = [*worker.asked.values()]
             worker.asked, worker.coming = {}, None
             refused = said.as_error()
-            # It had not heard that others have answered, who prove that the model can.
-            if not (isinstance(refused, ModelError) and self.has_answered and left):
+            # Others have answered, who prove that the model can. One that knew of them when it was
+            # asked would say the same for ever.
+            is_asked_again = self.has_answered and left and not worker.knew
+            if not (isinstance(refused, ModelError) and is_asked_again):
                 raise refused
             queue.give_back(left)
         for sample in said if isinstance(said, list) else ():

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from fcbench.backends import ModelOptions, open_model
+from fcbench.backends import ModelOptions, gguf, open_model
 from fcbench.errors import ModelError
 from fcbench.formats import until_stop
 from fcbench.formats.functiongemma import STOP_TOKENS
@@ -87,6 +87,24 @@ def test_prompts_longer_than_a_slot_get_a_larger_one(tmp_path):
     short, long = answers(backend, as_requests(["<bos>a", "b" * 3000]))
     backend.close()
     assert (short.error, long.error, long.prompt_tokens) == (None, None, 3000)
+
+
+def test_where_larger_slots_cannot_be_had_it_is_said_each_time_and_short_prompts_are_answered(
+    tmp_path, monkeypatch
+):
+    class Narrow(gguf.Llama):
+        def __init__(self, settings, options):
+            if settings.slot_tokens > gguf.FIRST_TOKENS:
+                raise ModelError("out of memory")
+            super().__init__(settings, options)
+
+    monkeypatch.setattr(gguf, "Llama", Narrow)
+    backend = opened(small_gguf.write_model(tmp_path / "long.gguf", context=4096), batch_size=1)
+    for letter in "ab":
+        with pytest.raises(ModelError, match="out of memory"):
+            answers(backend, as_requests([letter * 3000]))
+    assert answers(backend, as_requests(["<bos>a"]))[0].error is None
+    backend.close()
 
 
 def test_a_prompt_that_fills_the_context_to_the_last_token_is_answered(model):

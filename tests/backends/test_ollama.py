@@ -11,6 +11,7 @@ from fcbench.backends import ModelOptions, check_model, open_model
 from fcbench.backends.ollama import as_ollama_has_them, host_of
 from fcbench.errors import ModelError, UsageError
 from fcbench.prompts import Style, requests
+from fcbench.runs._asked import Asked
 from fcbench.types import Decoding
 from tests.backends.ollama_server import Model, Ollama, Served
 
@@ -269,6 +270,28 @@ def test_a_template_without_tools_is_an_error_at_once(serve):
 def test_an_ollama_that_does_not_tell_capabilities_is_asked(serve):
     serve(Model(write=lambda _: CALL, capabilities=None))
     assert answer(opened(native=True), native=True).native_calls
+
+
+# Ctrl-C
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_an_interrupted_run_ends_after_what_the_server_is_at(serve, native):
+    def write(_):
+        if len(ollama.read) == 3:
+            run.close()
+        return CALL
+
+    ollama = serve(Model(write=write))
+    backend = opened(native=native, batch_size=1)
+    cases = [case(f"c{n}") for n in range(20)]
+    style = Style("functiongemma", None, backend.bos)
+    run = Asked(requests(cases, "native" if native else "chat", style), cases, 1)
+    found = list(backend.answer(run, DECODING))
+    assert [(sample.case_id, sample.error) for sample in found] == [
+        ("c0", None), ("c1", None), ("c2", None),
+    ]  # fmt: skip
+    assert len(ollama.read) == 3
 
 
 # Faults

@@ -19,6 +19,7 @@ from fcbench.backends import ModelOptions, check_model, open_model, vllm
 from fcbench.backends.vllm import CHUNK, RANKS, engine_arguments, sampling_arguments
 from fcbench.errors import BackendError, MissingExtra, ModelError, UsageError
 from fcbench.prompts import Style, requests
+from fcbench.runs._asked import Asked
 from fcbench.types import Decoding
 from tests.backends import vllm_stand_in
 from tests.conftest import build_gemma, build_tokenizer
@@ -165,6 +166,21 @@ def test_an_engine_that_fails_later_keeps_what_was_answered(engine, model, monke
     monkeypatch.setattr(engine, "generate", refuse)
     with pytest.raises(BackendError, match="out of memory"):
         list(found)
+
+
+def test_an_interrupted_run_ends_after_the_prompts_that_the_engine_is_at(
+    engine, model, monkeypatch
+):
+    backend = opened(model)
+    monkeypatch.setattr("fcbench.backends.vllm.CHUNK", 2)
+    words = [f"Show me {place}." for place in ("Oslo", "Rome", "Lima", "Bern", "Kiev")]
+    run = Asked(asked(backend, words), cases(words), 1)
+    found = []
+    for sample in backend.answer(run, GREEDY):
+        found.append(sample.case_id)
+        run.close()
+    assert found == words[:2]
+    assert [n_prompts for n_prompts, _ in engine.made[0].asked] == [2]
 
 
 def refuse(*_, **__):

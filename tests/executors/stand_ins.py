@@ -60,6 +60,14 @@ def poisoned(prompts):
     return slow(prompts)
 
 
+def n_refused():
+    """How often a request was refused; one that goes round for ever comes to an end with it."""
+    with Path("refused.log").open("a+") as file:
+        file.write("again\n")
+        file.seek(0)
+        return len(file.readlines()) - 1
+
+
 class Own:
     """A backend of somebody's own, in whatever mood it was made."""
 
@@ -78,6 +86,8 @@ class Own:
         for number, r in enumerate(requests):
             if self.mood == "first batch fails" and r.case.id == "c39" and not self.has_answered:
                 raise ModelError("the whole first batch failed", hint="another model")
+            if self.mood == "refuses one" and r.case.id == "c39" and n_refused() < 5:
+                raise ModelError("no such token")
             if self.mood == "breaks" and number == 3:
                 raise BackendError("the server is gone")
             if self.mood == "raises" and number == 3:

@@ -201,6 +201,14 @@ def test_a_worker_whose_first_batch_fails_is_asked_again_once_others_have_answer
 
 
 @pytest.mark.ray
+def test_a_case_that_a_model_always_refuses_ends_the_run_as_it_does_without_workers(here, suite):
+    with pytest.raises(ModelError, match="no such token"):
+        fcbench.run(here.Own("refuses one"), suite, **TWO)
+    # Once more at most: by a worker that had not heard that others have answered.
+    assert len(Path("refused.log").read_text().splitlines()) <= 2
+
+
+@pytest.mark.ray
 def test_workers_whose_models_differ_are_refused_with_the_field(here, suite):
     with pytest.raises(ModelError, match=r"differ in manifest\.dtype"):
         fcbench.run(here.Own("unlike"), suite, **TWO)

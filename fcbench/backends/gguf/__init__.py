@@ -119,6 +119,8 @@ class GgufBackend:
 
         A prompt longer than the model's context is an error, and so are logits that are not finite.
         """
+        if not self._running and self._end.alive:  # no larger slots could be had, see _make_room
+            self._begin(FIRST_TOKENS)
         # A part at a time: they are sorted, and many prompts would not fit into memory.
         for part in windows(requests):
             yield from self._answer(part, decoding, requests)
@@ -190,6 +192,9 @@ class GgufBackend:
         if n_tokens <= self._llama.settings.slot_tokens:
             return
         self._running.pop().close()  # first, or two models are in memory
+        self._begin(n_tokens)
+
+    def _begin(self, n_tokens: int) -> None:
         self._running.append(Llama(self._settings(n_tokens), self._options))
         self._asking.endpoint = self._llama.endpoint
 
