@@ -85,7 +85,7 @@ def _as_json(suites: list[Suite]) -> str:
         }
         for suite in suites
     ]
-    return json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(rows, indent=2) + "\n"
 
 
 def as_text(suites: list[Suite]) -> str:

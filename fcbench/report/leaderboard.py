@@ -293,7 +293,7 @@ def write(rows: Sequence[Row], results: Path) -> None:
 def as_json(rows: Iterable[Row]) -> str:
     """Return the rows of all tables as a JSON array."""
     ordered = [row for members in tables(rows).values() for row in members]
-    return json.dumps([_plain(row) for row in ordered], indent=2, ensure_ascii=False) + "\n"
+    return json.dumps([_plain(row) for row in ordered], indent=2) + "\n"
 
 
 def _plain(row: Row) -> dict[str, Json]:
