@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 
@@ -49,6 +50,28 @@ def test_names_in_a_leaderboard_are_neither_cells_nor_markup(results, tmp_path, 
     assert len(widths) == 1
     assert page.read_text("utf-8").count("<!--") == 2
     assert "best | chat | 100 [99–100]" in capfd.readouterr().out  # a terminal reads no Markdown
+
+
+def test_names_in_a_drift_are_neither_cells_nor_markup_and_move_no_cursor(results, tmp_path, capfd):
+    (path,) = results.glob("*/run.json")
+    manifest = json.loads(path.read_text())
+    manifest["suite"]["name"] = manifest["model"]["dtype"] = f"{FORGED}\x1b[2J"
+    path.write_text(json.dumps(manifest))
+    other = tmp_path / "other"
+    shutil.copytree(path.parent, other / "run")
+    manifest["model"]["dtype"], manifest["prompt"]["mode"] = "float32", "chat"
+    (other / "run" / "run.json").write_text(json.dumps(manifest))
+    page = tmp_path / "drift.md"
+    capfd.readouterr()
+    runs = ["--runs", str(path.parent), str(other / "run")]
+    assert main(["drift", *runs, "--markdown", str(page)]) == 0
+    assert capfd.readouterr().out.replace("\n", "").isprintable()
+    text = page.read_text("utf-8")
+    assert "<img" not in text
+    assert "[x]" not in text
+    rows = [line for line in text.splitlines() if "img src" in line and line.startswith("|")]
+    assert rows
+    assert {row.count("|") for row in rows} == {text.splitlines()[2].count("|")}
 
 
 def test_a_text_that_holds_a_marker_is_not_inserted(tmp_path):
