@@ -18,17 +18,22 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Literal
 
+from fcbench.text import without_secrets
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
 class FcbenchError(Exception):
-    """A failure that fcbench can explain: what, where, and what to do (`hint`)."""
+    """A failure that fcbench can explain: what, where, and what to do (`hint`).
+
+    It does not repeat a name, password or query of an address, whoever wrote it there.
+    """
 
     def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = without_secrets(message)
+        self.hint = hint and without_secrets(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message}\nhint: {self.hint}"

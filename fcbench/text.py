@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,28 @@ CONTEXT = 60
 def visible(text: str) -> str:
     """Return a text in which nothing moves the cursor: controls and bidi marks are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def visible_lines(text: str) -> str:
+    """Return a text as `visible` does, except that its lines stay lines."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def without_secrets(text: str) -> str:
+    """Return a text whose addresses do not show what stands before an @ or behind a ?.
+
+    >>> without_secrets("no answer at http://me:pass@a.example/v1?key=k")
+    'no answer at http://[hidden]@a.example/v1?[hidden]'
+    """
+    # Word by word: one pattern for whole addresses took the square of a hostile text's length.
+    return re.sub(r"\S+", _hide, text) if "://" in text else text
+
+
+def _hide(word: re.Match[str]) -> str:
+    scheme, found, rest = word[0].partition("://")
+    _, at, place = rest.rpartition("@")  # the last one: a password may hold others
+    place, query, _ = place.partition("?")
+    return f"{scheme}{found}{'[hidden]' * bool(at)}{at}{place}{query}{'[hidden]' * bool(query)}"
 
 
 def width(text: str) -> int:

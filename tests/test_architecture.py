@@ -14,8 +14,10 @@ PACKAGE = Path(fcbench.__file__).parent
 
 # From the ground up; siblings on one floor do not import each other.
 FLOORS = [
-    {"types", "errors"},
-    {"stats", "paths", "registry", "schemas", "text"},
+    {"types"},
+    {"text"},
+    {"errors"},
+    {"stats", "paths", "registry", "schemas"},
     {"formats"},
     {"prompts", "backends", "suite", "matching", "metrics"},
     {"executors"},

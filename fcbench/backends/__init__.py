@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from fcbench import registry
+from fcbench.backends._http import checked_url
 from fcbench.backends._native import not_json
 from fcbench.errors import UsageError, nearest
 from fcbench.types import ChatTemplate, DecodeMode, Request
@@ -131,7 +132,9 @@ def _module_and_target(name: str) -> tuple[ModuleType, str]:
         return registry.load("backends", DEFAULT), name
     backend = prefix.group(1)
     if backend in ("http", "https"):
-        raise UsageError(f"{name}: a server's address alone", hint=f"openai:{name}#MODEL")
+        checked_url(name.replace("#", "/"))  # what would be refused there is not shown here
+        model = "" if "#" in name else "#MODEL"
+        raise UsageError(f"{name}: no backend is named", hint=f"openai:{name}{model}")
     known = registry.names("backends")
     if backend not in known:
         raise UsageError(

@@ -78,17 +78,18 @@ def host_of(variable: str) -> str:
     >>> host_of(""), host_of("0.0.0.0:80"), host_of("https://a.example")
     ('http://127.0.0.1:11434', 'http://127.0.0.1:80', 'https://a.example:443')
     """
+    # Anywhere, and before anything of it is shown: a password may hold a slash.
+    if set("@?#") & set(variable):
+        raise UsageError("OLLAMA_HOST: an address holds no user name, query or fragment here")
     scheme, found, rest = variable.strip().strip("\"'").strip().rpartition("://")
     default = {"http": "80", "https": "443"}.get(scheme, "11434")
     place, slash, path = rest.rstrip("/").partition("/")
-    if "@" in place:
-        raise UsageError("OLLAMA_HOST: an address holds no user name here")
     split = re.fullmatch(r"(?:\[([^\]]*)\]|([^:\[\]]*)):([^:]*)", place)
     host, port = place.strip("[]"), default
     if split is not None:
         host, port = split[1] or split[2] or "", split[3]
     if not (port.isdecimal() and int(port) < 2**16):
-        log.warning("OLLAMA_HOST: %s is no port, %s is taken, as Ollama does", port, default)
+        log.warning("OLLAMA_HOST: it names no port, %s is taken, as Ollama does", default)
         port = default
     # One listens at these, and asks at those.
     host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104

@@ -29,6 +29,7 @@ from fcbench import registry
 from fcbench.backends._served import seed_of
 from fcbench.backends._windows import windows
 from fcbench.errors import BackendError, MissingExtra, ModelError, UsageError
+from fcbench.text import without_secrets
 from fcbench.types import Decoding, Sample
 
 if TYPE_CHECKING:
@@ -389,7 +390,7 @@ def _adapter_config(options: ModelOptions) -> dict[str, Json] | None:
 
 
 def _in_a_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return f"{type(error).__name__}: {without_secrets(' '.join(str(error).split()))[:300]}"
 
 
 def _sample(request: Request, **fields: Any) -> Sample:

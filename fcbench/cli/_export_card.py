@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     write(out, model_card(found, about, metrics))
     if args.json:
         plain = metadata(found, about, metrics)
-        sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(plain, indent=2) + "\n")
     else:
         sys.stdout.write(f"{out}: the card of {len(found)} run{'s' if len(found) > 1 else ''}\n")
     n_errors = sum(one.scores.n_errors for one in found)

@@ -107,7 +107,7 @@ def _as_json(runs: list[str], scored: list[Scores], found: dict[str, Pairs]) -> 
     suite = {"name": scored[0].suite, "sha256": scored[0].suite_sha256}
     matching = msgspec.to_builtins(scored[0].matching)
     plain = {"suite": suite, "matching": matching, "comparisons": rows}
-    return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(plain, indent=2) + "\n"
 
 
 def _plain(comparison: object) -> dict[str, object]:

@@ -94,7 +94,7 @@ def _as_json(report: Report) -> str:
         "has_fault": report.has_fault,
         "failed": report.failed,
     }
-    return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(plain, indent=2) + "\n"
 
 
 def _as_text(report: Report) -> str:

@@ -91,7 +91,7 @@ def _gguf(args: argparse.Namespace) -> int:
         import msgspec
 
         plain = {**msgspec.to_builtins(report), "modelfile": modelfile and str(modelfile)}
-        sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(plain, indent=2) + "\n")
     else:
         sys.stdout.write(as_text(report, modelfile))
     if report.check_error is not None:
@@ -105,17 +105,18 @@ def as_text(report: ExportReport, modelfile: Path | None) -> str:
     """Return the report for a terminal."""
     found = report.metadata
     tensors = ", ".join(f"{n} {kind}" for kind, n in found.n_tensors.items())
+    tokenizer = visible(f"{found.tokenizer}, pre-tokenizer {found.pre}")
     lines = [
         f"{report.out}: {report.n_bytes / 1e6:.1f} MB, {report.seconds:.0f} s",
-        f"  model          {found.architecture}, tensors: {tensors}",
-        f"  vocabulary     {found.n_vocab} tokens; {found.tokenizer}, pre-tokenizer {found.pre}",
+        f"  model          {visible(found.architecture)}, tensors: {tensors}",
+        f"  vocabulary     {found.n_vocab} tokens; {tokenizer}",
         f"  bos            {'added by llama.cpp' if found.adds_bos else 'not added by llama.cpp'}",
         f"  chat template  {'the same' if report.has_chat_template else 'none, as the tokenizer'}",
         f"  calls          {report.format or 'in a format that the chat template does not tell'}",
     ]
     if report.shown:
         lines.append(
-            f"  made visible   {' '.join(report.shown)}\n"
+            f"  made visible   {visible(' '.join(report.shown))}\n"
             "                 (as control tokens llama.cpp's server and Ollama write them as "
             "nothing, and never stop at them)"
         )

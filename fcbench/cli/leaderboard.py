@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcbench.cli import ERRORS, OK
+from fcbench.text import visible
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
     results = Path(args.results)
     rows, left_out = leaderboard.read_rows(results)
-    sys.stderr.writelines(f"left out: {line}\n" for line in left_out)
+    sys.stderr.writelines(f"left out: {visible(line)}\n" for line in left_out)
     leaderboard.write(rows, results)
     if args.insert:
         insert(Path(args.insert), "leaderboard", leaderboard.as_text(rows, "github"))

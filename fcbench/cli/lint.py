@@ -87,7 +87,7 @@ def _as_json(found: list[tuple[Suite, list[Finding]]]) -> str:
         }
         for suite, listed in found
     ]
-    return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(plain, indent=2) + "\n"
 
 
 def _as_text(suite: Suite, findings: list[Finding], n_shown: int) -> str:

@@ -70,7 +70,7 @@ def _all_formats(text: str, args: argparse.Namespace) -> int:
         import msgspec
 
         plain = {name: msgspec.to_builtins(parsed) for name, parsed in parses.items()}
-        sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(plain, indent=2) + "\n")
     else:
         width = max(map(len, parses))
         for name, parsed in parses.items():
@@ -83,7 +83,7 @@ def _all_formats(text: str, args: argparse.Namespace) -> int:
 def _as_json(parsed: Parse) -> str:
     import msgspec
 
-    return json.dumps(msgspec.to_builtins(parsed), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(msgspec.to_builtins(parsed), indent=2) + "\n"
 
 
 def _as_text(text: str, parsed: Parse) -> str:

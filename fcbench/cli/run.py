@@ -218,7 +218,7 @@ def run(args: argparse.Namespace) -> int:
     sys.stdout.write(leaderboard.as_json(rows) if args.json else leaderboard.as_text(rows))
     stored, left_out = leaderboard.read_rows(results, rows)
     leaderboard.write(stored, results)
-    sys.stderr.writelines(f"left out of the leaderboard: {line}\n" for line in left_out)
+    sys.stderr.writelines(f"left out of the leaderboard: {visible(line)}\n" for line in left_out)
     return _verdict(scored, args)
 
 

@@ -85,7 +85,7 @@ def _as_json(suites: list[Suite]) -> str:
         }
         for suite in suites
     ]
-    return json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(rows, indent=2) + "\n"
 
 
 def as_text(suites: list[Suite]) -> str:
@@ -102,10 +102,20 @@ def as_text(suites: list[Suite]) -> str:
 
 def as_markdown(suites: list[Suite]) -> str:
     """Return the table of suites for a README; tags are told by the cards."""
+    from urllib.parse import quote
+
     from tabulate import tabulate
 
+    from fcbench.report._safe import plain
+
     body = [
-        [f"[{s.name}](suites/{s.name})", len(s.cases), s.description, s.licence, s.sha256[:12]]
+        [
+            f"[{plain(s.name)}](suites/{quote(s.name)})",
+            len(s.cases),
+            plain(s.description),
+            plain(s.licence),
+            s.sha256[:12],
+        ]
         for s in suites
     ]
     header = ["suite", "cases", "what it asks", "licence", "SHA-256"]

@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         curves = trained.curves.measured
         made = {"folder": str(trained.folder), **trained.facts, "measured": curves}
-        sys.stdout.write(json.dumps(made, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(made, indent=2) + "\n")
         return _code(trained)
     facts = trained.facts
     sys.stdout.write(f"{trained.curves.text()}\n\n")

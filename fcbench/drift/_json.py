@@ -36,7 +36,7 @@ def as_json(drift: Drift) -> str:
         "notes": drift.notes,
         "not_run": msgspec.to_builtins(drift.not_run),
     }
-    return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(plain, indent=2) + "\n"
 
 
 def _plain_row(drift: Drift, i: int) -> dict[str, Json]:

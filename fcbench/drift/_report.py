@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from fcbench.drift._records import CAUSES
+from fcbench.report._safe import plain
 from fcbench.report.comparison import least_shown, letter, p_text
 from fcbench.report.leaderboard import MARKDOWN, cell
 from fcbench.text import shorten, visible
@@ -43,7 +44,7 @@ def as_text(drift: Drift, n_flips: int = 3, style: str = "simple") -> str:
         _title(f"{suite}: the same weights in {len(drift.rows)} ways", style),
         _metrics(drift, style),
         _prose(_ABOUT_METRICS.format(reference=reference)),
-        *(_prose(f"note: {visible(note)}") for note in drift.notes),
+        *(_prose(f"note: {_said(note, style)}") for note in drift.notes),
         _tests(drift, style),
         _about_tests(drift),
         *_prompts(drift, style),
@@ -53,7 +54,13 @@ def as_text(drift: Drift, n_flips: int = 3, style: str = "simple") -> str:
 
 
 def _title(text: str, style: str) -> str:
-    return f"### {text}" if style == MARKDOWN else text
+    said = _said(text, style)
+    return f"### {said}" if style == MARKDOWN else said
+
+
+def _said(text: str, style: str) -> str:
+    """Return names and words of others as nothing but that: neither controls nor markup."""
+    return plain(text) if style == MARKDOWN else visible(text)
 
 
 def _prose(text: str, indent: str = "") -> str:
@@ -76,7 +83,7 @@ def _table(body: Sequence[Sequence[str]], head: Sequence[str], style: str) -> st
 
 def _way(row: Row) -> str:
     named = (row.prompt, row.dtype, shorten(row.weights, 28), *row.decoding)
-    return visible(", ".join(part for part in named if part))
+    return ", ".join(part for part in named if part)
 
 
 # Metrics
@@ -93,10 +100,10 @@ def _metrics(drift: Drift, style: str) -> str:
     body = [
         [
             letter(i),
-            visible(", ".join([row.prompt, *row.decoding])),
-            row.dtype or "—",
-            _weights(row),
-            *([row.backend] if has_backends else []),
+            _said(", ".join([row.prompt, *row.decoding]), style),
+            _said(row.dtype or "—", style),
+            _said(_weights(row), style),
+            *([_said(row.backend, style)] if has_backends else []),
             *(cells[i] for _, cells in shown.values()),
             "" if i == drift.reference else "{} of {}".format(*drift.same_answers[i]),
             *([str(row.scores.n_errors)] if has_errors else []),
@@ -104,14 +111,15 @@ def _metrics(drift: Drift, style: str) -> str:
         for i, row in enumerate(drift.rows)
     ]
     for way in drift.not_run:
-        named = ["—", visible(way.prompt), way.dtype or "—", visible(shorten(way.weights, 28))]
+        given = (way.prompt, way.dtype or "—", shorten(way.weights, 28))
+        named = ["—", *(_said(text, style) for text in given)]
         named += [""] * has_backends
         body.append([*named, "could not be run", *[""] * (len(head) - len(named) - 1)])
     return _table(body, head, style)
 
 
 def _weights(row: Row) -> str:
-    name = visible(shorten(row.weights, 28))
+    name = shorten(row.weights, 28)
     return f"{name} (not active)" if row.adapter_active is False else name
 
 
@@ -147,7 +155,7 @@ def _tests(drift: Drift, style: str) -> str:
     body = [
         [
             letter(i),
-            _way(drift.rows[i]),
+            _said(_way(drift.rows[i]), style),
             _causes(drift, i),
             *(_test(drift.comparisons[metric][i]) for metric in drift.metrics),
         ]
@@ -205,15 +213,16 @@ def _prompts(drift: Drift, style: str) -> list[str]:
             "differing between",
             "alike at the end",
         ]
-        body = [_pair(pair) for pair in drift.prompts]
-        examples = [_prose(_parting(pair)) for pair in drift.prompts]
+        body = [_pair(pair, style) for pair in drift.prompts]
+        examples = [_prose(_said(_parting(pair), style)) for pair in drift.prompts]
         parts += [_title(title, style), _table(body, head, style), "\n".join(examples)]
     lines = [
         _prose(
-            visible(
+            _said(
                 f"{letter(d.first)}, {letter(d.second)} ({drift.rows[d.first].prompt}): "
                 + ("other prompt texts" if d.what == "text" else "other numbers of prompt tokens")
-                + f" in {d.n} of {d.n_cases} cases; {d.example[0]}: {d.example[1]}, {d.example[2]}"
+                + f" in {d.n} of {d.n_cases} cases; {d.example[0]}: {d.example[1]}, {d.example[2]}",
+                style,
             )
         )
         for d in drift.disagreements
@@ -224,9 +233,9 @@ def _prompts(drift: Drift, style: str) -> list[str]:
     return [*parts, "\n".join(lines)]
 
 
-def _pair(pair: PromptPair) -> list[str]:
+def _pair(pair: PromptPair, style: str) -> list[str]:
     return [
-        f"{pair.first}, {pair.second}",
+        _said(f"{pair.first}, {pair.second}", style),
         str(pair.n),
         " / ".join(map(_span, pair.lengths)),
         _span(pair.at),
@@ -237,7 +246,7 @@ def _pair(pair: PromptPair) -> list[str]:
 
 def _parting(pair: PromptPair) -> str:
     a, b = (repr(text) for text in pair.example)
-    return visible(f"{pair.first} and {pair.second} part at {a}, {b}")
+    return f"{pair.first} and {pair.second} part at {a}, {b}"
 
 
 def _span(span: Span) -> str:

@@ -42,8 +42,14 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cluster(self) -> str | None:
-        """The address of a cluster that runs already, as it is said here or in RAY_ADDRESS."""
-        return self.address or os.environ.get("RAY_ADDRESS")
+        """The address of a cluster that runs already, as it is said here or in RAY_ADDRESS.
+
+        UsageError for one that holds a name, a password or a query: it would be shown.
+        """
+        address = self.address or os.environ.get("RAY_ADDRESS")
+        if address is not None and set("@?") & set(address):
+            raise UsageError("the address of a Ray cluster holds no name, password or query")
+        return address
 
     @property
     def cpus(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from fcbench.text import visible
+from fcbench.text import visible, visible_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ def code(text: str) -> str:
 
 def fenced(text: str) -> str:
     """Return a text of lines in a block of code, whose fence is longer than any in it."""
-    shown = "\n".join(visible(line) for line in text.split("\n"))
+    shown = visible_lines(text)
     fence = "`" * max(3, _longest_run(shown) + 1)
     return f"{fence}text\n{shown}\n{fence}"
 

@@ -16,6 +16,7 @@ import msgspec
 
 from fcbench.errors import FcbenchError, RunError
 from fcbench.metrics import HEADLINE, unit_of
+from fcbench.report._safe import plain, table
 from fcbench.runs import read_run, score
 from fcbench.stats import Estimate
 from fcbench.suite import MAX_NEW_TOKENS
@@ -195,7 +196,7 @@ def as_text(rows: Iterable[Row], style: str = "simple") -> str:
     parts = []
     for title, members in tables(rows).items():
         if style == MARKDOWN:
-            parts += [f"### {title}", _whole_table(members)]
+            parts += [f"### {plain(title)}", _whole_table(members)]
         else:
             parts += [title, _metrics_table(members, style), _outcomes_table(members, style)]
     return "\n\n".join([*parts, _FOOTNOTE]) + "\n"
@@ -210,17 +211,17 @@ _FOOTNOTE = (
 
 def _whole_table(rows: Sequence[Row]) -> str:
     """Return everything of each run in one line of Markdown."""
-    from tabulate import tabulate
-
-    body = [[*_metrics(row), turns(row.outcomes)] for row in rows]
-    header = [*_HEADER, f"what the {_n_turns(rows)}turns were"]
-    return tabulate(body, header, tablefmt=MARKDOWN, disable_numparse=True)
+    body = [
+        [plain(row.model), plain(row.prompt), *_metrics(row), plain(turns(row.outcomes))]
+        for row in rows
+    ]
+    return table([*_HEADER, f"what the {_n_turns(rows)}turns were"], body)
 
 
 def _metrics_table(rows: Sequence[Row], style: str) -> str:
     from tabulate import tabulate
 
-    body = list(map(_metrics, rows))
+    body = [[row.model, row.prompt, *_metrics(row)] for row in rows]
     widths = _widths(len(_HEADER))
     return tabulate(body, _HEADER, tablefmt=style, disable_numparse=True, maxcolwidths=widths)
 
@@ -239,7 +240,7 @@ _HEADER = ["model", "prompt", *(name.replace("_", " ") for name in SHOWN), "erro
 def _metrics(row: Row) -> list[str]:
     seconds = "—" if row.seconds_per_case is None else f"{row.seconds_per_case:.2f}"
     cells = [cell(row.metrics[name]) for name in SHOWN]
-    return [row.model, row.prompt, *cells, str(row.n_errors), seconds]
+    return [*cells, str(row.n_errors), seconds]
 
 
 def turns(outcomes: Mapping[str, int]) -> str:
@@ -293,7 +294,7 @@ def write(rows: Sequence[Row], results: Path) -> None:
 def as_json(rows: Iterable[Row]) -> str:
     """Return the rows of all tables as a JSON array."""
     ordered = [row for members in tables(rows).values() for row in members]
-    return json.dumps([_plain(row) for row in ordered], indent=2, ensure_ascii=False) + "\n"
+    return json.dumps([_plain(row) for row in ordered], indent=2) + "\n"
 
 
 def _plain(row: Row) -> dict[str, Json]:
@@ -322,5 +323,11 @@ def as_csv(rows: Iterable[Row]) -> str:
     for members in tables(rows).values():
         for row in members:
             estimates = [getattr(row.metrics[name], part) for name in SHOWN for part in parts]
-            writer.writerow([*(getattr(row, name) for name in identity), *estimates])
+            writer.writerow([*(_no_formula(getattr(row, name)) for name in identity), *estimates])
     return file.getvalue()
+
+
+def _no_formula(value: str | int) -> str | int:
+    """Return a cell that no spreadsheet computes: a text that begins like a formula is quoted."""
+    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@"))
+    return f"'{value}" if is_formula else value

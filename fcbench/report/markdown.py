@@ -8,7 +8,10 @@ from fcbench.errors import RunError
 
 
 def insert(file: Path, name: str, text: str) -> None:
-    """Replace what stands between <!-- NAME: begin --> and end. RunError without these markers."""
+    """Replace what stands between <!-- NAME: begin --> and end.
+
+    RunError without these markers, and for a text that holds one: it would end there next time.
+    """
     try:
         content = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -18,6 +21,8 @@ def insert(file: Path, name: str, text: str) -> None:
     _, end, after = rest.partition(last)
     if not begin or not end:
         raise RunError(f"{file}: holds no {first.strip()} … {last}")
+    if first.strip() in text or last in text:
+        raise RunError(f"{file}: what belongs there holds a marker of its own")
     file.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 

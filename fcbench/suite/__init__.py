@@ -29,6 +29,7 @@ from fcbench.paths import data_folder, sha256_of, within
 from fcbench.suite import _bfcl, _bfcl_files, _bfcl_wheel, _rows
 from fcbench.suite._lines import located
 from fcbench.suite._reading import Reading
+from fcbench.text import without_secrets
 from fcbench.types import Case, Matching, Record
 
 if TYPE_CHECKING:
@@ -166,7 +167,8 @@ def load_suite(name_or_path: str | Path) -> Suite:
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except OSError as error:  # a name that is too long, say
-        raise UsageError(f"no suite, folder or file: {error.strerror}: {source[:80]}…") from error
+        shown = without_secrets(source)[:80]
+        raise UsageError(f"no suite, folder or file: {error.strerror}: {shown}…") from error
     if (is_folder or is_file) and _bfcl_files.is_bfcl(path):
         return _from_bfcl(path, source)
     if is_folder:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from fcbench.errors import MissingExtra, SuiteError
+from fcbench.text import without_secrets
 
 HUB = "hf://datasets/"
 LARGEST = 512 * 2**20
@@ -36,7 +37,7 @@ def download(name: str) -> dict[str, bytes]:
         raise
     # The boundary to a server: whatever the hub's client raises means that it cannot be read.
     except Exception as error:
-        what = " ".join(str(error).split())[:200]
+        what = without_secrets(" ".join(str(error).split()))[:200]
         raise SuiteError(
             f"hf:{name}: cannot be read from the hub: {type(error).__name__}: {what}",
             hint="download its .jsonl file and give its path instead",

@@ -7,8 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from tabulate import tabulate
-
+from fcbench.report._safe import plain, table
 from fcbench.train._config import as_toml
 
 if TYPE_CHECKING:
@@ -126,4 +125,4 @@ def _data(facts: Mapping[str, Any]) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]], headers: Sequence[str] = ("", "")) -> str:
-    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+    return table(headers, [list(map(plain, row)) for row in rows])

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from fcbench.backends import ModelOptions
+from fcbench.backends import ModelOptions, check_model
 from fcbench.backends._http import Endpoint, Secret, key_for
 from fcbench.cli import main
-from fcbench.errors import FcbenchError
+from fcbench.errors import FcbenchError, ModelError, SuiteError, UsageError
+from fcbench.executors import Where
+from fcbench.suite import load_suite
+from fcbench.text import without_secrets
 from tests.backends import fault_server
 from tests.backends.fault_server import FaultServer
 
@@ -197,3 +200,87 @@ def test_no_key_is_in_what_pytest_prints_with_local_values(server, pytester, mon
 def test_errors_of_fcbench_have_no_other_text_than_they_show():
     error = FcbenchError("what", "do this")
     assert error.args == ("what",)
+
+
+# Addresses: a password in one is shown nowhere, whatever the address was meant for.
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "https://me:hunter2@h/v1",
+        "https://h/v1?key=hunter2",
+        "https://me:12#hunter2@h",
+        "https:me:hunter2@h",
+        "openAI:https://me:hunter2@h/v1#m",
+        "HTTPS://me:hunter2@h/v1",
+    ],
+)
+def test_a_model_is_refused_without_the_password_in_its_address(name):
+    with pytest.raises(UsageError) as refused:
+        check_model(name, ModelOptions())
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["h:1?k=hunter2", "http://me:hunter2/x@h", "me:2#hunter2@h"])
+def test_ollamas_host_is_refused_without_the_password_in_it(host, monkeypatch, caplog):
+    monkeypatch.setenv("OLLAMA_HOST", host)
+    with pytest.raises(UsageError) as refused:
+        check_model("ollama:m", ModelOptions())
+    assert "hunter2" not in str(refused.value) + caplog.text
+
+
+def test_a_port_that_is_none_is_not_shown(monkeypatch, caplog):
+    monkeypatch.setenv("OLLAMA_HOST", "http://h:hunter2")
+    check_model("ollama:m", ModelOptions())
+    assert "80 is taken" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+def test_an_address_without_its_backend_is_hinted_at_whole():
+    with pytest.raises(UsageError, match=r"hint: openai:https://h:80/v1#it$"):
+        check_model("https://h:80/v1#it", ModelOptions())
+
+
+@pytest.mark.parametrize("end", ["", "x" * 300], ids=["short", "longer than a file's name"])
+def test_a_suite_that_is_an_address_is_refused_without_its_password(end):
+    with pytest.raises(UsageError) as refused:
+        load_suite(f"https://me:{'p' * 70}hunter2{end}@h/x.jsonl")
+    assert "hunter2" not in str(refused.value)
+    assert "pp" not in str(refused.value)
+
+
+@pytest.mark.parametrize("address", ["me:hunter2@h:9", "ray://me:hunter2@h", "h:9?hunter2"])
+@pytest.mark.parametrize("is_said", [True, False])
+def test_a_cluster_is_refused_without_the_password_in_its_address(address, is_said, monkeypatch):
+    if not is_said:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    where = Where(executor="ray", workers=1, address=address if is_said else None)
+    with pytest.raises(UsageError) as refused:
+        _ = where.cluster
+    assert "hunter2" not in str(refused.value)
+
+
+def test_what_the_hubs_clients_say_of_a_mirror_is_told_without_its_password(monkeypatch):
+    """Also where what is told of it ends in the middle of the address."""
+    from fcbench.backends.transformers._load import _load_or_explain
+
+    for before in ("", "x" * 170, "x" * 270):
+
+        def fail(*_, before=before):
+            raise OSError(f"{before} no answer at http://me:hunter2{'p' * 40}@mirror/a?k=hunter2")
+
+        monkeypatch.setattr("fsspec.core.url_to_fs", fail)
+        with pytest.raises(SuiteError) as suite:
+            load_suite("hf:a/b")
+        with pytest.raises(ModelError) as model:
+            _load_or_explain("a/b", fail, "a/b")
+        assert "hunter2" not in f"{suite.value} {model.value}"
+
+
+def test_an_address_without_secrets_is_told_as_it_is():
+    honest = "me@a.example: http://a:80/v1#m,  is it there?\n\thttps://b.example/c"
+    assert without_secrets(honest) == honest
+    assert without_secrets("http://a:p@q@h/x, http://h?a=b") == (
+        "http://[hidden]@h/x, http://h?[hidden]"
+    )

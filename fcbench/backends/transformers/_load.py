@@ -21,6 +21,7 @@ from fcbench.errors import MissingExtra, ModelError, UsageError, nearest
 from fcbench.formats._bounds import bounded
 from fcbench.formats._jinja import MODELS_OWN
 from fcbench.paths import ADAPTER_WEIGHTS
+from fcbench.text import without_secrets
 from fcbench.types import ChatTemplate, Decoding, Json
 
 if TYPE_CHECKING:
@@ -271,7 +272,7 @@ def _load_or_explain(name: str, loader: Any, folder: str, **options: Any) -> Any
         untrusted = _trust.needs_code(name, error)
         if untrusted is not None:
             raise untrusted from error
-        what = " ".join(str(error).split())[:300]
+        what = without_secrets(" ".join(str(error).split()))[:300]  # the hub's address is in it
         hint = None if Path(folder).is_dir() else "no folder has this name either"
         raise ModelError(f"{name}: cannot be loaded: {what}", hint) from error
 
