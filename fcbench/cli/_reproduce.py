@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fcbench.cli import ERRORS, MISSED, OK
+from fcbench.cli._parser import actions_of
 from fcbench.text import shorten, show, visible
 
 if TYPE_CHECKING:
@@ -66,16 +67,19 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
 
     parser = argparse.ArgumentParser()
     add(parser)
-    silent = vars(parser.parse_args(["--reproduce", args.reproduce]))
-    said = {n: v for n, v in vars(args).items() if n in silent and v != silent[n]}
+    # What equals a default may have been typed, and then goes before what the manifest says.
+    for action in actions_of(parser):
+        action.default = argparse.SUPPRESS
+    said = vars(parser.parse_args(args.typed))
     for name in said:
-        if name not in (*PLACES, *COMPUTED, "results", "json"):
+        if name not in (*PLACES, *COMPUTED, "reproduce", "results", "json"):
             option = f"--{name.replace('_', '-')}"
             raise UsageError(
                 f"{option}: a run that is repeated says itself what it asked",
                 hint=f"leave out {option}, or leave out --reproduce",
             )
-    given = {COMPUTED.get(name, name): value for name, value in said.items() if name != "json"}
+    given = {COMPUTED[name]: said[name] for name in COMPUTED if name in said}
+    given |= {name: said[name] for name in PLACES if name in said}
     for name in ("model", "suite"):
         if name in given:
             if len(given[name]) > 1:

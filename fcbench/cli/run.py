@@ -222,10 +222,10 @@ def run(args: argparse.Namespace) -> int:
     return _verdict(scored, args)
 
 
-def interrupted(arguments: Sequence[str]) -> str:
+def interrupted(typed: Sequence[str]) -> str:
     """Return how to go on with what was typed, as far as it can be gone on with."""
-    resume = [] if "--resume" in arguments else ["--resume"]
-    command = shlex.join(["python", "-m", "fcbench", *arguments, *resume])
+    resume = [] if "--resume" in typed else ["--resume"]
+    command = shlex.join(["python", "-m", "fcbench", "run", *typed, *resume])
     return f"go on with: {command}"
 
 

@@ -231,12 +231,22 @@ def test_a_manifest_that_says_what_cannot_be_is_refused_with_a_reason(field, val
         ["--prompt", "raw"], ["--limit", "2"], ["--seed", "1"], ["--few-shot", "1"], ["--dry-run"],
         ["--max-new-tokens", "5"], ["--fail-under", "name_match=1"], ["--repeats", "2"],
         ["--format", "hermes"], ["--temperature", "1"], ["--tags", "x"], ["--decode", "sample"],
+        ["--seed", "0"], ["--repeats", "1"], ["--interval", "wilson"],
     ],
 )  # fmt: skip
 def test_what_was_asked_cannot_be_said_again(option, capsys):
     assert again(stored(), "--model", STEADY, *option) == 2
     said = capsys.readouterr().err
     assert f"{option[0]}: a run that is repeated says itself what it asked" in said
+
+
+def test_what_is_typed_goes_before_the_manifest_also_where_it_is_the_default():
+    made = stored(timeout_seconds=60, retries=1, dtype="float32")
+    typed = ["--timeout", "600", "--retries=4", "--dtype", "auto"]
+    assert again(made, "--model", STEADY, *typed) == 0
+    name = Path(made.folder).name.replace("--float32", "")
+    computed = read_run(f"results/{name}").manifest["computed"]
+    assert [computed[field] for field in ("timeout_seconds", "retries", "dtype")] == [600, 4, "auto"]
 
 
 def test_one_model_and_one_suite_are_repeated(capsys):
