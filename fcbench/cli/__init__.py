@@ -119,6 +119,7 @@ def _guarded(command: str, args: argparse.Namespace) -> int:
             sys.stderr.write(visible(module.interrupted(args.typed)) + "\n")
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader went away (| head). Python would complain once more when it flushes at exit.
+        # The reader of stdout went away (| head); of stderr's _stderr.Stderr makes nothing.
+        # Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -49,5 +50,7 @@ class Interruptible:
             raise KeyboardInterrupt(signal.Signals(number).name)
         self._is_first = False
         self._on_first()
-        # Not through sys.stderr, which may be in the middle of a write.
-        os.write(2, FINISHING.encode())
+        # Not through sys.stderr, which may be in the middle of a write. Whether anybody reads it or
+        # not, what is being answered is finished: an error here would fly through the run.
+        with contextlib.suppress(OSError):
+            os.write(2, FINISHING.encode())

@@ -246,7 +246,11 @@ def test_what_is_typed_goes_before_the_manifest_also_where_it_is_the_default():
     assert again(made, "--model", STEADY, *typed) == 0
     name = Path(made.folder).name.replace("--float32", "")
     computed = read_run(f"results/{name}").manifest["computed"]
-    assert [computed[field] for field in ("timeout_seconds", "retries", "dtype")] == [600, 4, "auto"]
+    assert [computed[field] for field in ("timeout_seconds", "retries", "dtype")] == [
+        600,
+        4,
+        "auto",
+    ]
 
 
 def test_one_model_and_one_suite_are_repeated(capsys):

@@ -302,13 +302,13 @@ def typed(*extra):
     ]  # fmt: skip
 
 
-def interrupted(monkeypatch, *signals, extra=()):
+def interrupted(monkeypatch, *signals, extra=(), stderr=subprocess.PIPE):
     """Return a run that got signals, each as soon as something was answered."""
     monkeypatch.setenv("STAND_IN_SECONDS", "0.7")
     process = subprocess.Popen(
         [sys.executable, "-m", "fcbench", *typed(*extra)],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
     )
     had = sum(path.stat().st_size for path in Path().glob("*/*/samples.jsonl"))
@@ -365,6 +365,33 @@ def test_a_run_that_is_gone_on_with_can_be_interrupted_too(monkeypatch):
     assert n > first
     assert f"{n} of 40 answers are stored" in err
     assert err.count("--resume") == 1
+
+
+@pytest.fixture
+def unheard():
+    """A pipe that nobody reads."""
+    read, write = os.pipe()
+    os.close(read)
+    yield write
+    os.close(write)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_end_is_as_orderly_where_nobody_reads_what_is_said(monkeypatch, number, unheard):
+    code, _, folder = interrupted(monkeypatch, number, stderr=unheard)
+    assert code == 130
+    found = list(folder.samples())
+    assert 0 < len(found) < 40
+    assert len(found) % 5 == 0, "a batch was cut"
+    assert [sample.error for sample in found if sample.error is not None] == []
+
+
+@pytest.mark.parametrize(("share", "code"), [("0.5", 0), ("1", 1)])
+def test_a_run_is_judged_where_nobody_reads_what_is_said(share, code, unheard):
+    command = [sys.executable, "-m", "fcbench", *typed("--fail-under", f"syntax_validity={share}")]
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=unheard)
+    assert done.returncode == code
+    assert b"syntax validity" in done.stdout
 
 
 def test_after_a_run_signals_are_handled_as_before():
