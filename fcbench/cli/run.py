@@ -233,11 +233,13 @@ def _runs(args: argparse.Namespace) -> Iterator[Run]:
     """Yield a run for each combination; a model is loaded once for all of its runs."""
     from fcbench.backends import check_model
     from fcbench.executors import open_model
-    from fcbench.runs import execute, make_folder
+    from fcbench.runs import check_resume, execute, make_folder
 
     # What can be known to be wrong is found before the first model loads, not hours later.
     plans = {model: list(_plans(args, model)) for model in args.model}
     for model, of_model in plans.items():
+        for plan in of_model:
+            check_resume(plan)
         for options in dict.fromkeys(plan.model_options for plan in of_model):
             check_model(model, options)
     make_folder(Path(args.results))

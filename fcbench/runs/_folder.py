@@ -66,6 +66,10 @@ class RunFolder:
         """
         return (sample for _, sample in read_log(self.path / SAMPLES))
 
+    def has_answers(self) -> bool:
+        """Whether there is a sample that is no error. RunError as above."""
+        return any(sample.error is None for sample in self.samples())
+
     def log(self, case_ids: Iterable[str] = ()) -> Log:
         """Return the last sample of each case and repeat, in the order of the cases.
 

@@ -245,6 +245,38 @@ def test_a_run_of_which_something_is_another_is_not_gone_on_with_and_the_field_i
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.mark.parametrize("change", ["suite", "seed", "grammar", "log"])
+def test_what_cannot_be_gone_on_with_is_known_before_anything_is_asked(change, monkeypatch, capsys):
+    command = ["run", "--model", "python:writers_stand_in:slow", "--results", "r"]
+    assert main([*command, "--suite", suite_file(name="second")]) == 0
+    (folder,) = Path("r").glob("second*")
+    what, extra = "is a run of another", []
+    if change == "suite":
+        suite_file("Show me Rome.", name="second")
+    elif change == "seed":
+        extra = ["--seed", "1"]
+    elif change == "grammar":
+        monkeypatch.setattr(_manifest, "grammar_sha256", lambda _: "another")
+    else:
+        (folder / "samples.jsonl").write_text("?\n", encoding="utf-8")
+        what = "not a sample"
+    both = ["--suite", suite_file(name="first"), "--suite", "second.jsonl"]
+    capsys.readouterr()
+    assert main([*command, *both, "--resume", *extra]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"RunError: {folder}")
+    assert what in said
+    assert list(Path("r").glob("first*")) == []
+
+
+def test_a_run_without_an_answer_begins_again_whatever_it_was():
+    command = ["run", "--model", "python:writers_stand_in:slow", "--results", "r", "--resume"]
+    assert main([*command, "--suite", suite_file()]) == 0
+    (log,) = Path("r").glob("*/samples.jsonl")
+    log.write_text(json.dumps({"case_id": "a", "error": "gone"}) + "\n", encoding="utf-8")
+    assert main([*command, "--suite", suite_file("Show me Rome.")]) == 0
+
+
 # Clocks
 
 
