@@ -39,7 +39,7 @@ MOST_SHOWN = 20
 
 
 def reproduce(args: argparse.Namespace) -> int:
-    """Repeat a run, print what differs, and return 1 if a sample does."""
+    """Repeat a run, print what differs, and return 1 if a sample does, 3 if none was compared."""
     from fcbench.executors import open_model
     from fcbench.runs import command_of, differences, execute, make_folder, plan_again, read_run
 
@@ -56,14 +56,13 @@ def reproduce(args: argparse.Namespace) -> int:
         sys.stdout.write("\n".join(_as_text(args.reproduce, found, now)) + "\n")
     if found.samples:
         return MISSED
-    return ERRORS if found.n_errors else OK
+    return OK if found.n_same and not found.n_errors else ERRORS
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
     """Return what is said beside --reproduce. UsageError for what only the manifest may say."""
     from fcbench.cli.run import add
     from fcbench.errors import UsageError
-    from fcbench.suite import load_suite
 
     parser = argparse.ArgumentParser()
     add(parser)
@@ -85,8 +84,6 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
             if len(given[name]) > 1:
                 raise UsageError(f"--reproduce repeats one run: say --{name} once")
             (given[name],) = given[name]
-    if "suite" in given:
-        given["suite"] = load_suite(given["suite"])
     if "prefix_memory" in given:
         given["prefix_memory"] = int(given["prefix_memory"] * 1e9)
     return {**given, "results": args.results, "progress": True}

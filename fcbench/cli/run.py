@@ -41,7 +41,7 @@ EXAMPLES = (
 )
 EXITS = {
     1: "a metric is below its --fail-under, or a sample of --reproduce differs",
-    3: "some samples are errors: --resume asks again",
+    3: "some samples are errors: --resume asks again; or --reproduce found no answer to compare",
     130: "interrupted: what was answered is stored, --resume goes on with it",
 }
 

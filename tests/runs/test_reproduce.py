@@ -87,7 +87,7 @@ def test_an_error_is_neither_the_same_nor_different(monkeypatch, capsys):
     assert "0 samples are the same, 0 differ, 5 are errors now" in capsys.readouterr().out
     broken = stored(MOODY)
     monkeypatch.setenv("MOOD", "")
-    assert again(broken, "--model", MOODY) == 0
+    assert again(broken, "--model", MOODY) == 3, "nothing was compared"
     assert "0 samples are the same, 0 differ, 5 were not answered then" in capsys.readouterr().out
 
 
@@ -280,6 +280,15 @@ def test_a_suite_that_stands_elsewhere_now_is_named_and_one_that_changed_is_refu
     Path("moved.jsonl").write_text(json.dumps(case_row()) + "\n", encoding="utf-8")
     assert again(made, "--model", STEADY, "--suite", "moved.jsonl") == 2
     assert "has another SHA-256 now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("as_given", [str, Path, fcbench.load_suite])
+def test_a_plan_is_made_again_over_a_suite_however_it_is_named(write_lines, case_row, as_given):
+    suite = write_lines(case_row(), name="first.jsonl")
+    made = stored(suite=str(suite))
+    suite.rename("moved.jsonl")
+    again = plan_again(made.folder, {"model": STEADY, "suite": as_given("moved.jsonl")})
+    assert again.suite == fcbench.load_suite("moved.jsonl")
 
 
 def test_resume_goes_on_with_a_repetition_and_never_with_the_original(capsys):
