@@ -8,6 +8,7 @@ import sys
 import warnings
 
 from fcbench import cli
+from fcbench.cli._stderr import Stderr
 from fcbench.text import visible_lines, without_secrets
 
 
@@ -36,6 +37,10 @@ def main() -> int:
     sys.set_int_max_str_digits(0)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr = Stderr(
+            sys.stderr.buffer, sys.stderr.encoding, sys.stderr.errors, line_buffering=True
+        )
     log = logging.getLogger("fcbench")
     log.addHandler(logging.StreamHandler())
     log.setLevel(logging.INFO)

@@ -1,11 +1,11 @@
 """The command line. One file a command; heavy imports are inside the commands.
 
 A command's module has `add(parser)`, which describes its options, and `run(args) -> int`, which
-returns the exit code: 0 success, 1 a threshold is missed, 3 some samples are errors. Every
-FcbenchError becomes a line on stderr and exit code 2. Its help ends with the module's EXAMPLES,
-pairs of what is typed after `python -m fcbench` and what that does, and with the exit codes, of
-which EXITS says in the command's own words what they mean. It may have `interrupted(arguments)`,
-which returns what to say to whoever ended it with Ctrl-C.
+returns the exit code: 0 success, 1 a threshold is missed, 3 some samples are errors; `args.typed`
+are the words after the command. Every FcbenchError becomes a line on stderr and exit code 2. Its
+help ends with the module's EXAMPLES, pairs of what is typed after `python -m fcbench` and what that
+does, and with the exit codes, of which EXITS says in the command's own words what they mean. It may
+have `interrupted(typed)`, which returns what to say to whoever ended it with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fcbench.text import visible
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 COMMANDS = {
     "run": "run models over suites and print a leaderboard",
@@ -66,7 +66,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = whole_parser([chosen])
     if (wrong := unknown_option(arguments[1:], options_of(parser, chosen))) is not None:
         return _unknown("option", wrong, options_of(parser, chosen), chosen)
-    return _guarded(chosen, parser.parse_args(arguments), arguments)
+    args = parser.parse_args(arguments)
+    args.typed = arguments[1:]
+    return _guarded(chosen, args)
 
 
 def whole_parser(described: Iterable[str] = COMMANDS, prog: str = "python -m fcbench") -> Parser:
@@ -101,7 +103,7 @@ def _unknown(kind: str, name: str, known: Iterable[str], command: str = "") -> i
     return USAGE
 
 
-def _guarded(command: str, args: argparse.Namespace, arguments: Sequence[str]) -> int:
+def _guarded(command: str, args: argparse.Namespace) -> int:
     module = importlib.import_module(f"fcbench.cli.{command}")
     try:
         return int(module.run(args))
@@ -114,9 +116,10 @@ def _guarded(command: str, args: argparse.Namespace, arguments: Sequence[str]) -
         said = f"interrupted: {error}" if error.args else "interrupted"
         sys.stderr.write(f"\n{visible(said)}\n")
         if hasattr(module, "interrupted"):
-            sys.stderr.write(visible(module.interrupted(arguments)) + "\n")
+            sys.stderr.write(visible(module.interrupted(args.typed)) + "\n")
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader went away (| head). Python would complain once more when it flushes at exit.
+        # The reader of stdout went away (| head); of stderr's _stderr.Stderr makes nothing.
+        # Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fcbench.cli import ERRORS, MISSED, OK
+from fcbench.cli._parser import actions_of
 from fcbench.text import shorten, show, visible
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ MOST_SHOWN = 20
 
 
 def reproduce(args: argparse.Namespace) -> int:
-    """Repeat a run, print what differs, and return 1 if a sample does."""
+    """Repeat a run, print what differs, and return 1 if a sample does, 3 if none was compared."""
     from fcbench.executors import open_model
     from fcbench.runs import command_of, differences, execute, make_folder, plan_again, read_run
 
@@ -55,34 +56,34 @@ def reproduce(args: argparse.Namespace) -> int:
         sys.stdout.write("\n".join(_as_text(args.reproduce, found, now)) + "\n")
     if found.samples:
         return MISSED
-    return ERRORS if found.n_errors else OK
+    return OK if found.n_same and not found.n_errors else ERRORS
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
     """Return what is said beside --reproduce. UsageError for what only the manifest may say."""
     from fcbench.cli.run import add
     from fcbench.errors import UsageError
-    from fcbench.suite import load_suite
 
     parser = argparse.ArgumentParser()
     add(parser)
-    silent = vars(parser.parse_args(["--reproduce", args.reproduce]))
-    said = {n: v for n, v in vars(args).items() if n in silent and v != silent[n]}
+    # What equals a default may have been typed, and then goes before what the manifest says.
+    for action in actions_of(parser):
+        action.default = argparse.SUPPRESS
+    said = vars(parser.parse_args(args.typed))
     for name in said:
-        if name not in (*PLACES, *COMPUTED, "results", "json"):
+        if name not in (*PLACES, *COMPUTED, "reproduce", "results", "json"):
             option = f"--{name.replace('_', '-')}"
             raise UsageError(
                 f"{option}: a run that is repeated says itself what it asked",
                 hint=f"leave out {option}, or leave out --reproduce",
             )
-    given = {COMPUTED.get(name, name): value for name, value in said.items() if name != "json"}
+    given = {COMPUTED[name]: said[name] for name in COMPUTED if name in said}
+    given |= {name: said[name] for name in PLACES if name in said}
     for name in ("model", "suite"):
         if name in given:
             if len(given[name]) > 1:
                 raise UsageError(f"--reproduce repeats one run: say --{name} once")
             (given[name],) = given[name]
-    if "suite" in given:
-        given["suite"] = load_suite(given["suite"])
     if "prefix_memory" in given:
         given["prefix_memory"] = int(given["prefix_memory"] * 1e9)
     return {**given, "results": args.results, "progress": True}

@@ -41,7 +41,7 @@ EXAMPLES = (
 )
 EXITS = {
     1: "a metric is below its --fail-under, or a sample of --reproduce differs",
-    3: "some samples are errors: --resume asks again",
+    3: "some samples are errors: --resume asks again; or --reproduce found no answer to compare",
     130: "interrupted: what was answered is stored, --resume goes on with it",
 }
 
@@ -222,10 +222,10 @@ def run(args: argparse.Namespace) -> int:
     return _verdict(scored, args)
 
 
-def interrupted(arguments: Sequence[str]) -> str:
+def interrupted(typed: Sequence[str]) -> str:
     """Return how to go on with what was typed, as far as it can be gone on with."""
-    resume = [] if "--resume" in arguments else ["--resume"]
-    command = shlex.join(["python", "-m", "fcbench", *arguments, *resume])
+    resume = [] if "--resume" in typed else ["--resume"]
+    command = shlex.join(["python", "-m", "fcbench", "run", *typed, *resume])
     return f"go on with: {command}"
 
 
@@ -233,11 +233,13 @@ def _runs(args: argparse.Namespace) -> Iterator[Run]:
     """Yield a run for each combination; a model is loaded once for all of its runs."""
     from fcbench.backends import check_model
     from fcbench.executors import open_model
-    from fcbench.runs import execute, make_folder
+    from fcbench.runs import check_resume, execute, make_folder
 
     # What can be known to be wrong is found before the first model loads, not hours later.
     plans = {model: list(_plans(args, model)) for model in args.model}
     for model, of_model in plans.items():
+        for plan in of_model:
+            check_resume(plan)
         for options in dict.fromkeys(plan.model_options for plan in of_model):
             check_model(model, options)
     make_folder(Path(args.results))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import secrets
 from statistics import StatisticsError, fmean
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from fcbench.errors import FcbenchError, RunError
 from fcbench.metrics import HEADLINE, unit_of
 from fcbench.report._safe import plain, table
 from fcbench.runs import read_run, score
+from fcbench.runs._writer import _write_whole
 from fcbench.stats import Estimate
 from fcbench.suite import MAX_NEW_TOKENS
 from fcbench.text import visible
@@ -280,15 +282,22 @@ def _percent(share: float) -> str:
 
 
 def write(rows: Sequence[Row], results: Path) -> None:
-    """Write leaderboard.md, .csv and .json. RunError if that is impossible."""
-    try:
-        (results / "leaderboard.md").write_text(
-            "# Leaderboard\n\n" + as_text(rows, "github"), encoding="utf-8"
-        )
-        (results / "leaderboard.csv").write_text(as_csv(rows), encoding="utf-8")
-        (results / "leaderboard.json").write_text(as_json(rows), encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"{results}: cannot be written: {error.strerror}") from error
+    """Write leaderboard.md, .csv and .json, each whole or as it was. RunError if it cannot be."""
+    texts = {
+        "md": "# Leaderboard\n\n" + as_text(rows, "github"),
+        "csv": as_csv(rows),
+        "json": as_json(rows),
+    }
+    for ending, text in texts.items():
+        path = results / f"leaderboard.{ending}"
+        # Runs that end together do not write to one file: the last one's is that which stays.
+        own = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+        _write_whole(own, [text.encode()])
+        try:
+            own.replace(path)
+        except OSError as error:
+            own.unlink()
+            raise RunError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def as_json(rows: Iterable[Row]) -> str:

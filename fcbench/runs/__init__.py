@@ -45,6 +45,7 @@ from fcbench.runs._reproduce import (
     differences,
     plan_again,
 )
+from fcbench.runs._resumable import check_resume
 from fcbench.runs._score import score, verdicts_of
 from fcbench.runs._scores import Scores
 
@@ -68,6 +69,7 @@ __all__ = [
     "SampleDifference",
     "Scores",
     "Side",
+    "check_resume",
     "command_of",
     "compare",
     "compare_all",

@@ -50,7 +50,7 @@ class Asked(Sequence[Request]):
     @property
     def is_closed(self) -> bool:
         """Whether nothing more is to be asked. Whoever looks is trusted to come to an end."""
-        self._was_noticed = self._is_closed
+        self._was_noticed = True
         return self._is_closed
 
     def close(self) -> None:

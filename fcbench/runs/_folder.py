@@ -67,7 +67,7 @@ class RunFolder:
         """
         return (sample for _, sample in read_log(self.path / SAMPLES))
 
-    def is_answered(self) -> bool:
+    def has_answers(self) -> bool:
         """Whether there is a sample that is no error. RunError as above."""
         return any(sample.error is None for sample in self.samples())
 

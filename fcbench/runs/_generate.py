@@ -80,8 +80,10 @@ def _answer(plan: Plan, backend: Backend, requests: Requests, kept: Kept) -> Non
             n_answered += 1
             progress.add(sample)
     if asked.is_closed:
-        n_before = len(requests) - len(asked)
-        raise Interrupted(f"{n_before + n_answered} of {len(requests)} answers are stored")
+        n_stored = len(requests) - len(asked) + n_answered
+        # It ends all the same: other runs may be to follow.
+        whole = ": the run is whole, --resume judges it" if n_stored == len(requests) else ""
+        raise Interrupted(f"{n_stored} of {len(requests)} answers are stored{whole}")
 
 
 def with_format(plan: Plan, backend: Backend | Outline) -> Plan:

@@ -1,7 +1,8 @@
-"""Ctrl-C and SIGTERM: once to come to an end, twice to end at once."""
+"""Ctrl-C, SIGTERM, a terminal that is closed: once to come to an end, twice to end at once."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+if hasattr(signal, "SIGHUP"):  # Windows has none
+    SIGNALS.append(signal.SIGHUP)
 FINISHING = "\ninterrupted: what is being answered is finished and stored; again ends at once\n"
 
 
@@ -49,5 +52,7 @@ class Interruptible:
             raise KeyboardInterrupt(signal.Signals(number).name)
         self._is_first = False
         self._on_first()
-        # Not through sys.stderr, which may be in the middle of a write.
-        os.write(2, FINISHING.encode())
+        # Not through sys.stderr, which may be in the middle of a write. Whether anybody reads it or
+        # not, what is being answered is finished: an error here would fly through the run.
+        with contextlib.suppress(OSError):
+            os.write(2, FINISHING.encode())

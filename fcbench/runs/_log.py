@@ -15,6 +15,7 @@ import msgspec
 from fcbench.backends._offsets import Offsets
 from fcbench.errors import RunError
 from fcbench.formats._numbers import read_integer
+from fcbench.runs._version import UPGRADE
 from fcbench.types import Sample
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ def _samples(file: BinaryIO, path: Path) -> Iterator[tuple[int, Sample]]:
         try:
             sample = _sample(line)
         except (ValueError, RecursionError) as error:
-            raise RunError(f"{path}:{number}: not a sample: {error}", REDO) from error
+            # The line of a later fcbench is good, and nothing to cut out.
+            hint = f"a later fcbench wrote it: {UPGRADE}" if "unknown field" in str(error) else REDO
+            raise RunError(f"{path}:{number}: not a sample: {error}", hint) from error
         yield offset, sample
         offset += len(line)
 

@@ -52,37 +52,17 @@ UNSAID = {
 
 def manifest_of(plan: Plan, model: Mapping[str, Json], requests: Requests) -> dict[str, Json]:
     """Return what is needed to know what a run was, and to repeat it; `model` is its backend's."""
-    matching = plan.suite.matching
     return {
         "log_version": LOG_VERSION,
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "suite": {
-            "name": plan.suite.name,
-            "source": plan.suite.source,
-            "sha256": plan.suite.sha256,
-            "ordered": plan.suite.ordered,
-            "n_cases": len(plan.cases),
-            "limit": plan.limit,
-            "sample": plan.sample,
-            "tags": list(plan.tags),
-        },
-        "matching": {**msgspec.structs.asdict(matching), "normalise": list(matching.normalise)},
-        "format": {"name": plan.format, "grammar_sha256": grammar_sha256(plan.format)},
+        **known_of(plan),
         "prompt": {
             "mode": plan.prompt,
             "few_shot": plan.few_shot,
             "file": plan.prompt_file,
             "sha256": _digest(requests.sha256s()),
         },
-        "decoding": {
-            "mode": plan.decode,
-            "max_new_tokens": plan.max_new_tokens,
-            "temperature": plan.temperature,
-            "repeats": plan.repeats,
-        },
         "model": dict(model),
-        "seed": plan.seed,
-        "batch_size": plan.batch_size,
         "computed": {
             "dtype": plan.dtype,
             "allow_float16": plan.allow_float16,
@@ -98,6 +78,35 @@ def manifest_of(plan: Plan, model: Mapping[str, Json], requests: Requests) -> di
         },
         "machine": _machine(),
     }
+
+
+def known_of(plan: Plan) -> dict[str, Json]:
+    """Return what a run's manifest says of its identity that is known before a model is loaded."""
+    matching = plan.suite.matching
+    known: dict[str, Json] = {
+        "suite": {
+            "name": plan.suite.name,
+            "source": plan.suite.source,
+            "sha256": plan.suite.sha256,
+            "ordered": plan.suite.ordered,
+            "n_cases": len(plan.cases),
+            "limit": plan.limit,
+            "sample": plan.sample,
+            "tags": list(plan.tags),
+        },
+        "matching": {**msgspec.structs.asdict(matching), "normalise": list(matching.normalise)},
+        "decoding": {
+            "mode": plan.decode,
+            "max_new_tokens": plan.max_new_tokens,
+            "temperature": plan.temperature,
+            "repeats": plan.repeats,
+        },
+        "seed": plan.seed,
+        "batch_size": plan.batch_size,
+    }
+    if plan.format != "auto":  # which the model's chat template decides
+        known["format"] = {"name": plan.format, "grammar_sha256": grammar_sha256(plan.format)}
+    return known
 
 
 @cache

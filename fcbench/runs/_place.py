@@ -49,7 +49,7 @@ def open_writer(plan: Plan) -> Writer:
         return Writer(place.folder)
     for number in count(max(_numbers_of_runs(plan), default=0) + 1):
         folder = _folder(plan, number)
-        if folder.is_answered():
+        if folder.has_answers():
             if plan.resume:
                 raise RunError(
                     f"{folder.path}: has answers, and its run.json, which says whose, is gone",
@@ -76,7 +76,7 @@ def settle(
     `describe` makes one. RunError for a run that is another.
     """
     folder = writer.folder
-    if folder.exists() and folder.is_answered():
+    if folder.exists() and folder.has_answers():
         refuse_other_run(folder, describe())
         writer.mend()
         return folder.manifest()

@@ -17,6 +17,7 @@ from fcbench.runs._manifest import UNSAID
 from fcbench.runs._place import place_of
 from fcbench.runs._plan import plan
 from fcbench.runs._read import read_run
+from fcbench.suite import Suite, load_suite
 from fcbench.text import n_alike
 from fcbench.types import Json, Record, Run, Sample
 
@@ -101,11 +102,14 @@ NOT_SAID = "(not said)"
 def plan_again(path: str | Path, now: Mapping[str, Any]) -> Plan:
     """Return the plan of the run in a folder.
 
-    `now` are what fcbench.run takes, by name, and go before what the manifest says: where things
-    are now, and how they are to be computed. RunError for a folder that is no run, whose suite has
-    changed, or whose model is of a kind that must be named in `now`.
+    `now` are what fcbench.run takes, by name (a model by its own), and go before what the manifest
+    says: where things are now, and how they are to be computed. RunError for a folder that is no
+    run, whose suite has changed, or whose model is of a kind that must be named in `now`.
     """
     suite = now.get("suite")
+    if suite is not None and not isinstance(suite, Suite):
+        suite = load_suite(suite)
+        now = {**now, "suite": suite}
     manifest = read_run(path, suite).manifest
     try:
         said = msgspec.convert(manifest, _Said)

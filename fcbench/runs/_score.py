@@ -183,14 +183,16 @@ def _score(
             if watch is not None:
                 watch(verdict)
         else:
-            # Of a case's repeats many say the same, and what is the same is judged the same. (Of
-            # the caller's own metrics nobody knows that: they might look at the repeat's number.)
-            key = repr(msgspec.structs.replace(sample, repeat=0))
+            # Of a case's recorded outputs many are the same, and what is the same is judged the
+            # same. Answers of a run never are: each took its own time, which is a metric. (Of the
+            # caller's own metrics nobody knows: they might look at the repeat's number.)
+            may_be_known = sample.seconds is None and not own
+            key = repr(msgspec.structs.replace(sample, repeat=0)) if may_be_known else ""
             found = remembered.get(key)
             marks = found or tallies.marks_of(
                 judge_sample(case, sample, evidence.format, evidence.matching)
             )
-            if found is None and not own and len(key) < LONGEST_REMEMBERED:
+            if found is None and 0 < len(key) < LONGEST_REMEMBERED:
                 if len(remembered) == MOST_REMEMBERED:
                     remembered.clear()
                 remembered[key] = marks

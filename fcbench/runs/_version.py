@@ -1,8 +1,9 @@
 """The version of a run's log: what this fcbench writes, and which it can read.
 
-It rises when a reader of today would take a log of tomorrow for something else. A field that is
-merely new does not raise it: what was not said before has a value in _manifest.UNSAID, or a default
-in _read, and `run.json` may hold fields that a reader does not know.
+It rises when a reader of today would take a log of tomorrow for something else, and with every new
+field of a Sample: a line of `samples.jsonl` with a field that a reader does not know is none to it.
+A field that is merely new in `run.json` does not raise it: what was not said before has a value in
+_manifest.UNSAID, or a default in _read, and a reader passes over what it does not know.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from fcbench.types import Json
 
 LOG_VERSION = 1
+UPGRADE = "pip install --upgrade fcbench"
 
 
 def refuse_newer(manifest: Mapping[str, Json], path: Path) -> None:
@@ -31,5 +33,5 @@ def refuse_newer(manifest: Mapping[str, Json], path: Path) -> None:
         by = f" (by fcbench {wrote})" if isinstance(wrote, str) else ""
         raise RunError(
             f"{path}: its log has version {version}{by}, this fcbench reads up to {LOG_VERSION}",
-            hint="pip install --upgrade fcbench",
+            hint=UPGRADE,
         )

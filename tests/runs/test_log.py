@@ -119,23 +119,25 @@ def test_an_offset_is_that_of_the_last_line(keys):
 
 
 @pytest.mark.parametrize(
-    ("line", "what"),
+    ("line", "what", "to_do"),
     [
-        (b"{}", "missing required field `case_id`"),
-        (b"\x00\x00\x00", "not a sample"),
-        (b'{"case_id": "a", "repeat": 1e300}', "not a sample"),
-        (b'{"case_id": "a", "repeat": 99999999999999999999}', "a repeat of 1e"),
-        (b"[" * 100_000, "not a sample"),
-        (b'{"case_id": "a", "more": 1}', "not a sample"),
+        (b"{}", "missing required field `case_id`", "cut the line out"),
+        (b"\x00\x00\x00", "not a sample", "cut the line out"),
+        (b'{"case_id": "a", "repeat": 1e300}', "not a sample", "cut the line out"),
+        (b'{"case_id": "a", "repeat": 99999999999999999999}', "a repeat of 1e", ""),
+        (b"[" * 100_000, "not a sample", "cut the line out"),
+        (b'{"case_id": "a", "more": 1}', "not a sample", "pip install --upgrade fcbench"),
+        (b'{"case_id": "a", "text": "\\ud83d", "more": 1}', "not a sample", "--upgrade"),
     ],
 )
-def test_a_line_that_is_no_sample_is_named_and_readers_say_what_to_do(tmp_path, line, what):
+def test_a_line_that_is_no_sample_is_named_and_readers_say_what_to_do(tmp_path, line, what, to_do):
     folder = written(tmp_path, samples(1, 2))
     log = tmp_path / "samples.jsonl"
     log.write_bytes(log.read_bytes() + line + b"\n")
     with pytest.raises(RunError, match=what) as refused:
         folder.log()
     assert str(log) in refused.value.message
+    assert to_do in (refused.value.hint or "")
 
 
 def test_what_json_holds_and_few_readers_take_is_read(tmp_path):

@@ -87,7 +87,7 @@ def test_an_error_is_neither_the_same_nor_different(monkeypatch, capsys):
     assert "0 samples are the same, 0 differ, 5 are errors now" in capsys.readouterr().out
     broken = stored(MOODY)
     monkeypatch.setenv("MOOD", "")
-    assert again(broken, "--model", MOODY) == 0
+    assert again(broken, "--model", MOODY) == 3, "nothing was compared"
     assert "0 samples are the same, 0 differ, 5 were not answered then" in capsys.readouterr().out
 
 
@@ -231,12 +231,26 @@ def test_a_manifest_that_says_what_cannot_be_is_refused_with_a_reason(field, val
         ["--prompt", "raw"], ["--limit", "2"], ["--seed", "1"], ["--few-shot", "1"], ["--dry-run"],
         ["--max-new-tokens", "5"], ["--fail-under", "name_match=1"], ["--repeats", "2"],
         ["--format", "hermes"], ["--temperature", "1"], ["--tags", "x"], ["--decode", "sample"],
+        ["--seed", "0"], ["--repeats", "1"], ["--interval", "wilson"],
     ],
 )  # fmt: skip
 def test_what_was_asked_cannot_be_said_again(option, capsys):
     assert again(stored(), "--model", STEADY, *option) == 2
     said = capsys.readouterr().err
     assert f"{option[0]}: a run that is repeated says itself what it asked" in said
+
+
+def test_what_is_typed_goes_before_the_manifest_also_where_it_is_the_default():
+    made = stored(timeout_seconds=60, retries=1, dtype="float32")
+    typed = ["--timeout", "600", "--retries=4", "--dtype", "auto"]
+    assert again(made, "--model", STEADY, *typed) == 0
+    name = Path(made.folder).name.replace("--float32", "")
+    computed = read_run(f"results/{name}").manifest["computed"]
+    assert [computed[field] for field in ("timeout_seconds", "retries", "dtype")] == [
+        600,
+        4,
+        "auto",
+    ]
 
 
 def test_one_model_and_one_suite_are_repeated(capsys):
@@ -266,6 +280,15 @@ def test_a_suite_that_stands_elsewhere_now_is_named_and_one_that_changed_is_refu
     Path("moved.jsonl").write_text(json.dumps(case_row()) + "\n", encoding="utf-8")
     assert again(made, "--model", STEADY, "--suite", "moved.jsonl") == 2
     assert "has another SHA-256 now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("as_given", [str, Path, fcbench.load_suite])
+def test_a_plan_is_made_again_over_a_suite_however_it_is_named(write_lines, case_row, as_given):
+    suite = write_lines(case_row(), name="first.jsonl")
+    made = stored(suite=str(suite))
+    suite.rename("moved.jsonl")
+    again = plan_again(made.folder, {"model": STEADY, "suite": as_given("moved.jsonl")})
+    assert again.suite == fcbench.load_suite("moved.jsonl")
 
 
 def test_resume_goes_on_with_a_repetition_and_never_with_the_original(capsys):

@@ -6,6 +6,7 @@ import tracemalloc
 from collections import Counter
 from statistics import fmean
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from fcbench.cli import main
 from fcbench.errors import RunError, UsageError
 from fcbench.metrics import metric, metric_names, unit_of
 from fcbench.runs import _score, outcome_of
+from fcbench.runs._judge import judge_sample
 from fcbench.runs._tally import UNITS, Marks, tallies_of
 from fcbench.stats import clustered, mean, pass_at_k, pass_hat_k
 
@@ -144,6 +146,29 @@ def test_what_is_remembered_is_forgotten_in_time_and_changes_nothing(suite, monk
     assert fcbench.score(rows, suite, keep_verdicts=False).metrics == found.metrics
     monkeypatch.setattr(_score, "LONGEST_REMEMBERED", 0)
     assert fcbench.score(rows, suite, keep_verdicts=False).metrics == found.metrics
+
+
+def test_what_repeats_is_judged_once_and_what_took_its_own_time_is_not_looked_up(
+    suite, monkeypatch
+):
+    judged, looked_up = [], []
+
+    def judge(case, sample, *rules):
+        judged.append(sample)
+        return judge_sample(case, sample, *rules)
+
+    monkeypatch.setattr(_score, "judge_sample", judge)
+    monkeypatch.setattr(fcbench.Sample, "__repr__", lambda s: looked_up.append(s) or s.text)
+    samples = [fcbench.Sample("c0", repeat, "no") for repeat in range(9)]
+    fcbench.score(samples, suite, keep_verdicts=False)
+    assert sum(sample.error is None for sample in judged) == 1
+    judged.clear()
+    looked_up.clear()
+    timed = [msgspec.structs.replace(sample, seconds=0.5) for sample in samples]
+    found = fcbench.score(timed, suite, keep_verdicts=False)
+    assert sum(sample.error is None for sample in judged) == 9
+    assert all(sample.error is not None for sample in looked_up)
+    assert found.metrics["seconds"].value == 0.5
 
 
 def test_answers_that_differ_only_in_the_type_of_a_number_are_not_taken_for_each_other(suite):

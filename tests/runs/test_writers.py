@@ -360,6 +360,38 @@ def test_answers_of_a_run_that_says_no_more_whose_they_are_are_left_alone():
     assert (folder / "samples.jsonl").read_bytes() == before
 
 
+@pytest.mark.parametrize("change", ["suite", "seed", "grammar", "log"])
+def test_what_cannot_be_gone_on_with_is_known_before_anything_is_asked(change, monkeypatch, capsys):
+    command = ["run", "--model", "python:writers_stand_in:slow", "--results", "r"]
+    assert main([*command, "--suite", suite_file(name="second")]) == 0
+    (folder,) = Path("r").glob("second*")
+    what, extra = "is a run of another", []
+    if change == "suite":
+        suite_file("Show me Rome.", name="second")
+    elif change == "seed":
+        extra = ["--seed", "1"]
+    elif change == "grammar":
+        monkeypatch.setattr(_manifest, "grammar_sha256", lambda _: "another")
+    else:
+        (folder / "samples.jsonl").write_text("?\n", encoding="utf-8")
+        what = "not a sample"
+    both = ["--suite", suite_file(name="first"), "--suite", "second.jsonl"]
+    capsys.readouterr()
+    assert main([*command, *both, "--resume", *extra]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"RunError: {folder}")
+    assert what in said
+    assert list(Path("r").glob("first*")) == []
+
+
+def test_a_run_without_an_answer_begins_again_whatever_it_was():
+    command = ["run", "--model", "python:writers_stand_in:slow", "--results", "r", "--resume"]
+    assert main([*command, "--suite", suite_file()]) == 0
+    (log,) = Path("r").glob("*/samples.jsonl")
+    log.write_text(json.dumps({"case_id": "a", "error": "gone"}) + "\n", encoding="utf-8")
+    assert main([*command, "--suite", suite_file("Show me Rome.")]) == 0
+
+
 # Clocks
 
 
@@ -417,13 +449,13 @@ def typed(*extra):
     ]  # fmt: skip
 
 
-def interrupted(monkeypatch, *signals, extra=()):
+def interrupted(monkeypatch, *signals, extra=(), stderr=subprocess.PIPE):
     """Return a run that got signals, each as soon as something was answered."""
     monkeypatch.setenv("STAND_IN_SECONDS", "0.7")
     process = subprocess.Popen(
         [sys.executable, "-m", "fcbench", *typed(*extra)],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
     )
     had = sum(path.stat().st_size for path in Path().glob("*/*/samples.jsonl"))
@@ -440,7 +472,7 @@ def interrupted(monkeypatch, *signals, extra=()):
     return process.returncode, err, RunFolder(log.parent)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_end_that_is_asked_for_finishes_the_batch_and_says_how_to_go_on(monkeypatch, number):
     code, err, folder = interrupted(monkeypatch, number)
     assert code == 130
@@ -480,6 +512,33 @@ def test_a_run_that_is_gone_on_with_can_be_interrupted_too(monkeypatch):
     assert n > first
     assert f"{n} of 40 answers are stored" in err
     assert err.count("--resume") == 1
+
+
+@pytest.fixture
+def unheard():
+    """A pipe that nobody reads."""
+    read, write = os.pipe()
+    os.close(read)
+    yield write
+    os.close(write)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_end_is_as_orderly_where_nobody_reads_what_is_said(monkeypatch, number, unheard):
+    code, _, folder = interrupted(monkeypatch, number, stderr=unheard)
+    assert code == 130
+    found = list(folder.samples())
+    assert 0 < len(found) < 40
+    assert len(found) % 5 == 0, "a batch was cut"
+    assert [sample.error for sample in found if sample.error is not None] == []
+
+
+@pytest.mark.parametrize(("share", "code"), [("0.5", 0), ("1", 1)])
+def test_a_run_is_judged_where_nobody_reads_what_is_said(share, code, unheard):
+    command = [sys.executable, "-m", "fcbench", *typed("--fail-under", f"syntax_validity={share}")]
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=unheard)
+    assert done.returncode == code
+    assert b"syntax validity" in done.stdout
 
 
 def test_after_a_run_signals_are_handled_as_before():
@@ -533,8 +592,9 @@ def in_sixes(requests):
 )
 def test_what_a_backend_has_read_is_finished_and_no_more_is_read(reads, n_kept):
     made = plan("x", "mobile_actions", "bare", None, None, "r", limit=40)
-    with pytest.raises(Interrupted, match=f"{n_kept} of 40 answers are stored"):
+    with pytest.raises(Interrupted, match=f"^{n_kept} of 40 answers are stored") as ended:
         execute(made, Interrupting(7, reads), finishes=True)
+    assert str(ended.value).endswith("the run is whole, --resume judges it") == (n_kept == 40)
     (folder,) = Path("r").iterdir()
     assert len(RunFolder(folder).log()) == n_kept
     # Without it, as in a notebook, a Ctrl-C is one at once; what was answered is kept.

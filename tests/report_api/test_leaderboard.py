@@ -1,0 +1,62 @@
+"""The leaderboard's files are whole, whatever happens while they are written."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from fcbench.errors import RunError
+from fcbench.report import leaderboard
+from fcbench.runs import score
+
+RUN = Path(__file__).parent.parent.parent / "results/original_experiment--gemma3-270m--bare"
+FILES = ["leaderboard.csv", "leaderboard.json", "leaderboard.md"]
+
+
+@pytest.fixture(scope="module")
+def row():
+    return leaderboard.row_of(RUN.name, score(str(RUN)), [])
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_a_full_disk_leaves_the_earlier_leaderboard(row, tmp_path, monkeypatch):
+    leaderboard.write([row], tmp_path)
+    before = contents(tmp_path)
+    assert list(before) == FILES
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match=r"leaderboard\.md.*cannot be written: No space left"):
+        leaderboard.write([msgspec.structs.replace(row, model="later")], tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_what_cannot_be_replaced_is_a_clear_error_and_leaves_nothing_beside_it(row, tmp_path):
+    (tmp_path / "leaderboard.md").mkdir()
+    with pytest.raises(RunError, match=r"leaderboard\.md: cannot be written"):
+        leaderboard.write([row], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["leaderboard.md"]
+
+
+def test_of_two_that_are_written_together_one_stays_whole(row, tmp_path, monkeypatch):
+    flush, others = os.fsync, [msgspec.structs.replace(row, model="other")]
+
+    def meanwhile(file):
+        if others:
+            leaderboard.write([others.pop()], tmp_path)
+        flush(file)
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    leaderboard.write([row], tmp_path)
+    assert others == []
+    assert list(contents(tmp_path)) == FILES
+    (stored,) = json.loads((tmp_path / "leaderboard.json").read_bytes())
+    assert stored["model"] == row.model
