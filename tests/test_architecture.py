@@ -15,8 +15,9 @@ PACKAGE = Path(fcbench.__file__).parent
 # From the ground up; siblings on one floor do not import each other.
 FLOORS = [
     {"types", "errors"},
-    {"stats", "paths", "registry", "schemas", "text"},
+    {"stats", "paths", "registry", "text"},
     {"formats"},
+    {"schemas"},
     {"prompts", "backends", "suite", "matching", "metrics"},
     {"executors"},
     {"runs", "lint"},
