@@ -18,13 +18,15 @@ import torch
 import fcbench
 from fcbench import Case, Suite, Tool
 from fcbench.backends import ModelOptions, check_model, open_model, outline_model
-from fcbench.backends.transformers import refuse_code
+from fcbench.backends.transformers import load, refuse_code
 from fcbench.backends.transformers._trust import safetensors_only
 from fcbench.backends.vllm import engine_arguments
 from fcbench.cli import main
 from fcbench.errors import ModelError, UsageError
 from fcbench.runs import plan
 from fcbench.train import _export_convert
+from fcbench.train._config import Config
+from fcbench.train._model import prepare
 
 PACKAGE = Path(fcbench.__file__).parent
 TRUSTING = ModelOptions(dtype="float32", trust_remote_code=True)
@@ -108,6 +110,36 @@ def test_an_adapter_that_is_a_pickle_is_refused(tiny_model, tmp_path, marker):
     pickled(adapter / "adapter_model.bin", marker)
     with pytest.raises(ModelError, match=r"adapter_model.bin is a pickle"):
         check_model(str(tiny_model), ModelOptions(adapter=str(adapter)))
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"peft_type": "LORA", "megatron_config": {"a": 1}}, "an adapter for Megatron"),
+        ({"peft_type": "BONE"}, "is no LoRA adapter: .* peft_type 'BONE'"),
+        ({}, "is no LoRA adapter: .* peft_type None"),
+        ([], "is no LoRA adapter"),
+    ],
+)
+def test_an_adapter_of_another_kind_is_refused_before_a_model_is_loaded(
+    tiny_model, tmp_path, config, told
+):
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config), "utf-8")
+    (tmp_path / "adapter_model.safetensors").touch()
+    with pytest.raises(ModelError, match=told):
+        check_model(str(tiny_model), ModelOptions(adapter=str(tmp_path)))
+
+
+def test_training_on_from_an_adapter_reads_no_pickle_either(
+    tiny_model, tmp_path, marker, monkeypatch
+):
+    path = pickled(tmp_path / "other.bin", marker)
+    read = lambda *_, **__: torch.load(path, weights_only=False)  # noqa: E731
+    monkeypatch.setattr("peft.PeftModel.from_pretrained", read)
+    config = Config(model=str(tiny_model), data=[], out="out", adapter=str(tmp_path))
+    with pytest.raises(ModelError, match=r"other.bin is a pickle"):
+        prepare(config, load(str(tiny_model), WARY), [])
     assert not marker.exists()
 
 

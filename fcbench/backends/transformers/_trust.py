@@ -27,7 +27,7 @@ INDEX = "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 NO_WEIGHTS = ("training_args", "optimizer", "scheduler", "scaler", "rng_state")
 """What files begin with that a training leaves behind; nothing of ours reads them here."""
-CONFIG = "config.json"
+CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
 CODE_FILES = (CONFIG, "tokenizer_config.json", "processor_config.json")
 TO_TRUST = "--trust-remote-code runs code from the model's repository, with all your rights"
 CONVERT = "if you trust it: load it with transformers or peft, whose save_pretrained converts it"
@@ -83,6 +83,18 @@ def refuse_demands(name: str, config: Json, *, trusted: bool) -> None:
                 f"{name}: its config names code of the hub to compute with: {field} {value}",
                 hint=TO_TRUST,
             )
+
+
+def refuse_other_adapters(folder: Path, name: str) -> None:
+    """Raise ModelError for an adapter other than LoRA's, or one that names a package to import."""
+    config = _read(folder, ADAPTER_CONFIG, name)
+    kind = config.get("peft_type")
+    if kind != "LORA":
+        raise ModelError(
+            f"{name}: is no LoRA adapter: its {ADAPTER_CONFIG} says peft_type {kind!r}"
+        )
+    if config.get("megatron_config"):
+        raise ModelError(f"{name}: is an adapter for Megatron, whose package it names to import")
 
 
 def _leaves(value: Json, field: str = "") -> Iterator[tuple[str, Json]]:
