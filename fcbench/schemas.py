@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from contextlib import nullcontext
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fcbench.formats._bounds import timed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,24 +20,35 @@ if TYPE_CHECKING:
     from fcbench.types import Json
 
 LONG = 1023  # bits: a longer integer is no float
+SECONDS = 2.0
+"""What a check may take: real ones take less than a thousandth of it."""
+SLOW = re.compile(
+    r'"(pattern|patternProperties|\$ref|\$dynamicRef|uniqueItems|unevaluated(Items|Properties))": '
+)
+"""Words by which a check takes more steps than the schema's length times the arguments'."""
 
 
 def refusals(schema: Mapping[str, Json], arguments: Mapping[str, Json]) -> list[str]:
     """Return why a schema refuses a call's arguments, `PATH: reason` each; none if it does not.
 
     Draft 2020-12 without `format`. What is no schema, or points to one elsewhere, refuses all.
-    Nothing that a model wrote, or a suite, raises an exception here.
+    Nothing that a model wrote, or a suite, raises an exception here, or takes longer than SECONDS,
+    which refuses too; in a thread and on Windows a slow pattern takes its time.
 
     >>> refusals({"properties": {"x": {"enum": ["a", "b"]}}}, {"x": "c"})
     ["$.x: 'c' is not one of ['a', 'b']"]
     """
-    validator = _validator_of(schema)
-    if isinstance(validator, str):
-        return [validator]
+    check = _check_of(schema)
+    if isinstance(check, str):
+        return [check]
     from referencing.exceptions import Unresolvable
 
     try:
-        found = sorted(validator.iter_errors(_printable(arguments)), key=_path)
+        # A timer for each call takes half as long as most checks.
+        with timed(SECONDS) if check.can_be_slow else nullcontext():
+            found = sorted(check.validator.iter_errors(_printable(arguments)), key=_path)
+    except TimeoutError:
+        return [f"$: takes longer than {SECONDS:g} s to check"]
     except Unresolvable as error:
         return [f"$: the schema refers to what is not there: {error}"]
     except RecursionError:
@@ -50,8 +65,15 @@ def fault(schema: Mapping[str, Json]) -> str | None:
     >>> fault({"required": "x"})
     "$: not a valid schema at $.required: 'x' is not of type 'array'"
     """
-    validator = _validator_of(schema)
-    return validator if isinstance(validator, str) else None
+    check = _check_of(schema)
+    return check if isinstance(check, str) else None
+
+
+class _Check(NamedTuple):
+    """A schema, ready to check arguments, and whether that may take any time."""
+
+    validator: Validator
+    can_be_slow: bool
 
 
 class _Long(int):
@@ -81,9 +103,9 @@ def _path(error: ValidationError) -> str:
     return error.json_path
 
 
-def _validator_of(schema: Mapping[str, Json]) -> Validator | str:
+def _check_of(schema: Mapping[str, Json]) -> _Check | str:
     try:
-        return _validator(json.dumps(schema, sort_keys=True))
+        return _check(json.dumps(schema, sort_keys=True))
     except RecursionError:
         return "$: not a valid schema: nested too deep"
     except ValueError:
@@ -91,8 +113,8 @@ def _validator_of(schema: Mapping[str, Json]) -> Validator | str:
 
 
 @lru_cache(maxsize=4096)
-def _validator(schema: str) -> Validator | str:
-    """Return the validator of a schema, or what is wrong with it."""
+def _check(schema: str) -> _Check | str:
+    """Return the check of a schema, or what is wrong with it."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
     from referencing import Registry
@@ -103,5 +125,8 @@ def _validator(schema: str) -> Validator | str:
         Draft202012Validator.check_schema(read)
     except SchemaError as error:
         return f"$: not a valid schema at {error.json_path}: {error.message}"
+    except ArithmeticError as error:  # what re raises for the 99999999999 of a{99999999999}
+        return f"$: not a valid schema: {error}"
     # An empty registry: a schema never makes fcbench reach for the network.
-    return Draft202012Validator(read, registry=Registry())
+    validator = Draft202012Validator(read, registry=Registry())
+    return _Check(validator, can_be_slow=SLOW.search(schema) is not None)

@@ -34,7 +34,7 @@ def bounded(shown: str) -> Iterator[None]:
     and limits are the process's own. Nor is time where an alarm of somebody else's is set.
     """
     try:
-        with _memory(), _time():
+        with _memory(), _time(SECONDS):
             yield
     except _TooLong:
         raise UsageError(f"{shown} takes longer than {SECONDS:g} s for one prompt") from None
@@ -44,7 +44,17 @@ def bounded(shown: str) -> Iterator[None]:
 
 
 @contextmanager
-def _time() -> Iterator[None]:
+def timed(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError when what is done within takes longer, where `bounded` bounds time."""
+    try:
+        with _time(seconds):
+            yield
+    except _TooLong:
+        raise TimeoutError from None
+
+
+@contextmanager
+def _time(seconds: float) -> Iterator[None]:
     is_main = threading.current_thread() is threading.main_thread()
     if sys.platform == "win32" or not is_main or signal.getitimer(signal.ITIMER_REAL)[0]:
         yield
@@ -56,7 +66,7 @@ def _time() -> Iterator[None]:
             _give_up()
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:

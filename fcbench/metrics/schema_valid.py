@@ -19,7 +19,7 @@ def schema_valid(verdict: Verdict) -> float | None:
     Over the cases that expect a call; a malformed turn and a call of an undeclared function fit
     none. 1.0 is an integer, true is no number. `format` is not checked, and an argument that the
     schema does not name is allowed unless it says additionalProperties: false. A schema that is
-    none allows nothing.
+    none allows nothing, nor does one that takes longer than 2 s.
 
     >>> schema, right = {"properties": {"x": {"type": "integer"}}}, call("f", x=1)
     >>> schema_valid(verdict_of(expected=right, called=call("f", x=2), parameters=schema))

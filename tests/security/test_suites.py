@@ -125,6 +125,31 @@ def read(path, name):
         return files.read(name)
 
 
+@pytest.mark.parametrize("name", ["BFCL_v4_multiple.json", "possible_answer/x.json", "pipe.json"])
+def test_a_bfcl_folder_is_not_left_by_a_link_nor_stopped_by_a_pipe(tmp_path, name):
+    folder = tmp_path / "bfcl"
+    folder.mkdir()
+    (tmp_path / "x.json").write_text(SECRET, "utf-8")
+    (folder / "BFCL_v4_multiple.json").symlink_to(tmp_path / "x.json")
+    (folder / "possible_answer").symlink_to(tmp_path)
+    os.mkfifo(folder / "pipe.json")
+    with pytest.raises(SuiteError, match=r"leads out of its folder|no plain file") as refused:
+        read(folder, name)
+    assert SECRET not in str(refused.value)
+    (folder / "real.json").write_text("{}", "utf-8")
+    (folder / "inner.json").symlink_to("real.json")
+    assert read(folder, "inner.json") == b"{}"
+
+
+def test_a_file_of_a_bfcl_folder_that_is_too_large_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "x.json").write_bytes(bytes(51))
+    monkeypatch.setattr(_bfcl_files, "_LARGEST", 51)
+    assert len(read(tmp_path, "x.json")) == 51
+    monkeypatch.setattr(_bfcl_files, "_LARGEST", 50)
+    with pytest.raises(SuiteError, match="more than 50 bytes are too many"):
+        read(tmp_path, "x.json")
+
+
 def test_a_zip_bomb_that_lies_about_its_size_is_not_unpacked(tmp_path):
     path = tmp_path / "x.whl"
     name = wheel_that_lies(path, 300 * 2**20, 100)
@@ -180,15 +205,21 @@ def test_an_archive_on_the_hub_that_is_called_jsonl_is_not_unpacked(tmp_path, mo
         load_suite("hf:owner/data")
 
 
-def test_a_file_of_the_hub_that_is_too_large_is_refused_before_it_is_read(
-    tmp_path, monkeypatch, case_row
+@pytest.mark.parametrize("n_files", [1, 3])
+def test_files_of_the_hub_that_are_too_large_together_are_refused_before_they_are_read(
+    tmp_path, monkeypatch, case_row, n_files
 ):
     folder = tmp_path / "owner" / "data"
     folder.mkdir(parents=True)
-    (folder / "rows.jsonl").write_text(json.dumps(case_row()) + "\n", "utf-8")
+    n_bytes = 0
+    for i in range(n_files):
+        n_bytes += (folder / f"{i}.jsonl").write_bytes(json.dumps(case_row(id=str(i))).encode())
+        n_bytes += 1  # the line feed that its last line lacks
     monkeypatch.setattr(_hub, "HUB", f"file://{tmp_path}/")
-    monkeypatch.setattr(_hub, "LARGEST", 50)
-    with pytest.raises(SuiteError, match="more than 50 bytes are no suite"):
+    monkeypatch.setattr(_hub, "LARGEST", n_bytes)
+    assert len(load_suite("hf:owner/data").cases) == n_files
+    monkeypatch.setattr(_hub, "LARGEST", n_bytes - 2)
+    with pytest.raises(SuiteError, match=f"more than {n_bytes - 2} bytes are no suite"):
         load_suite("hf:owner/data")
 
 

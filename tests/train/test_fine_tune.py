@@ -18,6 +18,7 @@ from fcbench.train import CallsCallback, fine_tune
 from fcbench.train._callback import drawn_cases
 from fcbench.train._card import next_command
 from fcbench.train._config import as_toml
+from fcbench.train._fine_tune import WHOLE, _last_checkpoint
 from fcbench.train._trainer import Collator, Progress
 from tests import tiny
 
@@ -174,6 +175,14 @@ def test_a_checkpoint_that_a_kill_cut_short_is_passed_over(config, tmp_path):
         assert trained.facts["n_steps"] == 6
         assert all(torch.equal(weights(out)[k], v) for k, v in weights(trained.folder).items())
     assert whole.facts["n_steps"] == 6
+
+
+def test_a_copy_beside_the_checkpoints_is_none_of_them(tmp_path):
+    for name in ("checkpoint-2", "checkpoint-2-copy", "checkpoint-x", "checkpoint-"):
+        (tmp_path / name).mkdir()
+        for file in ("trainer_state.json", *WHOLE):
+            (tmp_path / name / file).write_text("{}", "utf-8")
+    assert _last_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
 
 
 def test_a_run_that_was_only_not_written_is_written_and_not_trained_further(config, suite_file):

@@ -34,7 +34,11 @@ try:
     from fcbench.backends.transformers._logits import logits_at
     from fcbench.backends.transformers._memory import free_bytes, n_sequences
     from fcbench.backends.transformers._read import LAYERS, depends_on_length, reader_for
-    from fcbench.backends.transformers._trust import refuse_code, refuse_pickles
+    from fcbench.backends.transformers._trust import (
+        refuse_code,
+        refuse_pickles,
+        safetensors_only,
+    )
 except ImportError as error:
     if str(error.name).partition(".")[0] not in ("torch", "transformers"):
         raise
@@ -64,6 +68,7 @@ __all__ = [
     "outline",
     "refuse_code",
     "refuse_pickles",
+    "safetensors_only",
     "stop_ids",
     "wrap",
 ]

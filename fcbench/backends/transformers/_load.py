@@ -368,14 +368,15 @@ def _apply_adapter(model: Any, tokenizer: Any, adapter: str) -> tuple[Any, dict[
 
 
 def _adapter_files(adapter: str) -> tuple[Path, Path]:
-    """Return an adapter's folder and weights. ModelError if either file of it is missing."""
+    """Return a LoRA adapter's folder and weights. ModelError for another kind, or half of one."""
     folder = Path(adapter).expanduser()
     weights = folder / ADAPTER_WEIGHTS
     if folder.is_dir():
         _trust.refuse_pickles(folder, adapter)
-    for needed in (folder / "adapter_config.json", weights):
+    for needed in (folder / _trust.ADAPTER_CONFIG, weights):
         if not needed.is_file():
             raise ModelError(f"{adapter}: no adapter here: {needed.name} is missing")
+    _trust.refuse_other_adapters(folder, adapter)
     return folder, weights
 
 

@@ -27,7 +27,8 @@ INDEX = "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 NO_WEIGHTS = ("training_args", "optimizer", "scheduler", "scaler", "rng_state")
 """What files begin with that a training leaves behind; nothing of ours reads them here."""
-CODE_FILES = ("config.json", "tokenizer_config.json", "processor_config.json")
+CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
+CODE_FILES = (CONFIG, "tokenizer_config.json", "processor_config.json")
 TO_TRUST = "--trust-remote-code runs code from the model's repository, with all your rights"
 CONVERT = "if you trust it: load it with transformers or peft, whose save_pretrained converts it"
 
@@ -42,20 +43,32 @@ def refuse_pickles(folder: Path, name: str) -> None:
     )
     if pickles and not any(path.suffix == SAFE for path in weights):
         raise _pickled(name, pickles[0])
-    for shard in _shards(folder / INDEX):
+    for shard in _shards(_read(folder, INDEX, name)):
         if not shard.endswith(SAFE):
             raise _pickled(name, shard)
         if Path(shard).name != shard:
             raise ModelError(f"{name}: {INDEX} names a file outside of the folder: {shard}")
 
 
-def _shards(index: Path) -> list[str]:
+def _shards(index: dict[str, Json]) -> list[str]:
     """Return the files that an index names; none where it is broken: loading tells what is."""
+    weight_map = index.get("weight_map")
+    return sorted(set(map(str, weight_map.values()))) if isinstance(weight_map, dict) else []
+
+
+def _read(folder: Path, file: str, name: str) -> dict[str, Json]:
+    """Return a file's object, empty where there is no such file or no object in it.
+
+    ModelError for what cannot be read here: to another reader, with more stack, it may say a lot.
+    """
     try:
-        files = json.loads(index.read_bytes())["weight_map"].values()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return []
-    return sorted({str(file) for file in files})
+        # As transformers reads it: json guesses the encoding of bytes.
+        value = json.loads((folder / file).read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{name}: {file} cannot be read: {' '.join(str(error).split())}") from None
+    return value if isinstance(value, dict) else {}
 
 
 def refuse_demands(name: str, config: Json, *, trusted: bool) -> None:
@@ -70,6 +83,18 @@ def refuse_demands(name: str, config: Json, *, trusted: bool) -> None:
                 f"{name}: its config names code of the hub to compute with: {field} {value}",
                 hint=TO_TRUST,
             )
+
+
+def refuse_other_adapters(folder: Path, name: str) -> None:
+    """Raise ModelError for an adapter other than LoRA's, or one that names a package to import."""
+    config = _read(folder, ADAPTER_CONFIG, name)
+    kind = config.get("peft_type")
+    if kind != "LORA":
+        raise ModelError(
+            f"{name}: is no LoRA adapter: its {ADAPTER_CONFIG} says peft_type {kind!r}"
+        )
+    if config.get("megatron_config"):
+        raise ModelError(f"{name}: is an adapter for Megatron, whose package it names to import")
 
 
 def _leaves(value: Json, field: str = "") -> Iterator[tuple[str, Json]]:
@@ -91,12 +116,16 @@ def refuse_code(folder: Path, name: str, why: str) -> None:
 
     `why` ends the message.
     """
-    for file in CODE_FILES:
-        try:
-            config = json.loads((folder / file).read_bytes())
-        except (OSError, ValueError, RecursionError):  # not there, or for others to complain of
-            continue
-        if isinstance(config, dict) and config.get("auto_map"):
+    others = _read(folder, CONFIG, name).get("configuration_files", [])
+    if not isinstance(others, list):
+        raise ModelError(f"{name}: configuration_files in {CONFIG} is no list of files")
+    # Which of them is read in its place depends on the release of transformers that reads it.
+    for file in (*CODE_FILES, *map(str, others)):
+        if Path(file).name != file:
+            raise ModelError(f"{name}: {CONFIG} names a file outside of the folder: {file}")
+        # A string or number names no class, and transformers takes neither for one.
+        auto_map = _read(folder, file, name).get("auto_map")
+        if auto_map and isinstance(auto_map, dict | list):
             raise ModelError(f"{name}: {file} names code of its own (auto_map): {why}")
 
 
