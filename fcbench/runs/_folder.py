@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from fcbench.errors import RunError, nearest
+from fcbench.formats._numbers import read_writable_integer
 from fcbench.paths import within
 from fcbench.runs._log import Log, read_log
 from fcbench.runs._version import refuse_newer
@@ -51,7 +52,7 @@ class RunFolder:
                 content = file.read(MOST_MANIFEST_BYTES + 1)
             if len(content) > MOST_MANIFEST_BYTES:
                 raise RunError(f"{path}: longer than {MOST_MANIFEST_BYTES:,} bytes")
-            manifest = json.loads(content)
+            manifest = json.loads(content, parse_int=read_writable_integer)
         except (FileNotFoundError, NotADirectoryError):
             runs = self.path.parent.glob(f"*/{MANIFEST}")
             near = nearest(self.path.name, [found.parent.name for found in runs])
