@@ -24,7 +24,7 @@ def read_writable_integer(text: str) -> int:
     """Return an integer as above. ValueError for more digits than Python, and so json, writes."""
     if len(text) > MOST_DIGITS and len(text.lstrip("-")) > MOST_DIGITS:
         raise ValueError(f"an integer of more than {MOST_DIGITS:,} digits")
-    return read_integer(text)
+    return int(text)
 
 
 def write_integer(value: int) -> str:
