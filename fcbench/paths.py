@@ -30,7 +30,11 @@ def within(folder: Path, name: str) -> Path:
     if named.drive or named.root or ".." in named.parts:
         raise ValueError(f"{name} leads out of its folder")
     path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
+    try:
+        is_within = path.resolve().is_relative_to(folder.resolve())
+    except RuntimeError as error:
+        raise ValueError(f"{name} is a symbolic link that leads to itself") from error
+    if not is_within:
         raise ValueError(f"{name} is a symbolic link that leads out of its folder")
     if path.exists() and not path.is_file():
         raise ValueError(f"{name} is no plain file")

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fcbench.paths import within
 from fcbench.text import visible
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def stored_runs() -> list[Stored]:
     found = []
     for path in RESULTS.glob("*/run.json"):
         try:
-            manifest = json.loads(path.read_bytes())
+            manifest = json.loads(within(path.parent, path.name).read_bytes())
             suite, repeats = manifest["suite"], manifest["decoding"].get("repeats", 1)
             _ = suite["sha256"], manifest["model"]["name"], manifest["prompt"]["mode"]
             n_answers = suite["n_cases"] * repeats

@@ -6,7 +6,9 @@ long integers are split in halves, which Karatsuba multiplication makes sub-quad
 
 from __future__ import annotations
 
-_CHUNK = 4000  # digits that int() and str() take at once, below CPython's limit
+MOST_DIGITS = 4300
+"""What CPython reads and writes of an integer, unless somebody lifts the limit."""
+_CHUNK = 4000  # digits that int() and str() take at once, below that
 
 
 def read_integer(text: str) -> int:
@@ -16,6 +18,13 @@ def read_integer(text: str) -> int:
     negative = text.startswith("-")
     value = _read_digits(text[negative:], {})
     return -value if negative else value
+
+
+def read_writable_integer(text: str) -> int:
+    """Return an integer as above. ValueError for more digits than Python, and so json, writes."""
+    if len(text) > MOST_DIGITS and len(text.lstrip("-")) > MOST_DIGITS:
+        raise ValueError(f"an integer of more than {MOST_DIGITS:,} digits")
+    return int(text)
 
 
 def write_integer(value: int) -> str:

@@ -10,6 +10,8 @@ import json
 from typing import TYPE_CHECKING
 
 from fcbench.errors import RunError, nearest
+from fcbench.formats._numbers import read_writable_integer
+from fcbench.paths import within
 from fcbench.runs._log import Log, read_log
 from fcbench.runs._version import refuse_newer
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 MANIFEST, SAMPLES, PROMPTS = "run.json", "samples.jsonl", "prompts.jsonl"
 TORN, UNANSWERED = "samples.torn", "samples.unanswered"
+MOST_MANIFEST_BYTES = 2**24
+"""No manifest is larger. It has some 2,000 bytes."""
 
 
 def make_folder(path: Path) -> None:
@@ -43,9 +47,13 @@ class RunFolder:
 
     def manifest(self) -> dict[str, Json]:
         """Return the manifest. RunError if there is none, or it is not one."""
-        path = self.path / MANIFEST
+        path = self._file(MANIFEST)
         try:
-            manifest = json.loads(path.read_bytes())
+            with path.open("rb") as file:
+                content = file.read(MOST_MANIFEST_BYTES + 1)
+            if len(content) > MOST_MANIFEST_BYTES:
+                raise RunError(f"{path}: longer than {MOST_MANIFEST_BYTES:,} bytes")
+            manifest = json.loads(content, parse_int=read_writable_integer)
         except (FileNotFoundError, NotADirectoryError):
             runs = self.path.parent.glob(f"*/{MANIFEST}")
             near = nearest(self.path.name, [found.parent.name for found in runs])
@@ -65,7 +73,7 @@ class RunFolder:
         Errors that were asked again are among them. RunError names the line of any other that is
         not a sample.
         """
-        return (sample for _, sample in read_log(self.path / SAMPLES))
+        return (sample for _, sample in read_log(self._file(SAMPLES)))
 
     def has_answers(self) -> bool:
         """Whether there is a sample that is no error. RunError as above."""
@@ -76,14 +84,14 @@ class RunFolder:
 
         RunError as above.
         """
-        return Log(self.path / SAMPLES, case_ids)
+        return Log(self._file(SAMPLES), case_ids)
 
     def prompts(self, wanted: Container[str] | None = None) -> dict[str, str]:
         """Return the prompts by their hash, none where they were not kept. RunError if broken.
 
         With `wanted` only those of these hashes.
         """
-        path = self.path / PROMPTS
+        path = self._file(PROMPTS)
         if not path.is_file():
             return {}
         found = {}
@@ -96,3 +104,14 @@ class RunFolder:
         except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
             raise RunError(f"{path}: cannot be read: {error}") from error
         return found
+
+    def _file(self, name: str) -> Path:
+        """Return the path of one of its files. RunError for a pipe, or a link that leads out."""
+        try:
+            return within(self.path, name)
+        except ValueError as error:
+            raise RunError(
+                f"{self.path}: {error}", "a run's files stand in its own folder"
+            ) from error
+        except OSError as error:
+            raise RunError(f"{self.path / name}: cannot be read: {error.strerror}") from error

@@ -1,7 +1,8 @@
 """Repeat a run from its manifest, and say what came out otherwise.
 
-A manifest is data, perhaps a stranger's: what it says is not enough to import a module or to send
-a key to a server. Models of such kinds, and code from a model's repository, must be named again.
+A manifest is data, perhaps a stranger's: what it says is not enough to import a module, to send a
+key to a server or to make a prompt of a file. Models of such kinds, code from a model's repository
+and prompt files must be named again.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def plan_again(path: str | Path, now: Mapping[str, Any]) -> Plan:
 
     `now` are what fcbench.run takes, by name (a model by its own), and go before what the manifest
     says: where things are now, and how they are to be computed. RunError for a folder that is no
-    run, whose suite has changed, or whose model is of a kind that must be named in `now`.
+    run, or whose suite has changed, UsageError where a model or prompt file must be named in `now`.
     """
     suite = now.get("suite")
     if suite is not None and not isinstance(suite, Suite):
@@ -120,6 +121,8 @@ def plan_again(path: str | Path, now: Mapping[str, Any]) -> Plan:
         _refuse_code(path, said.model.name)
     is_loaded = said.model.backend in LOADED_HERE and said.model.dtype in DTYPES
     drawn, asked, described = manifest["decoding"], manifest["prompt"], manifest["suite"]
+    if "prompt_file" not in now:
+        _refuse_file(path, asked["file"])
     for name, had in (("adapter", adapter), ("prompt_file", asked["file"])):
         if now.get(name) and not had:
             raise UsageError(f"{path}: it had no {name}, so that none can stand elsewhere")
@@ -157,6 +160,15 @@ def _refuse_code(path: str | Path, model: str) -> None:
         raise UsageError(
             f"{path}: its model is {model}: a manifest alone runs no code and asks no server",
             hint=f"where you trust it: --reproduce {path} --model {model}",
+        )
+
+
+def _refuse_file(path: str | Path, file: str | None) -> None:
+    """Raise UsageError for a prompt file: any file of this machine could be stored as a prompt."""
+    if file is not None:
+        raise UsageError(
+            f"{path}: its prompts are made of the file {file}: a manifest alone reads none",
+            hint=f"where that is a prompt of yours: --prompt-file {file}",
         )
 
 

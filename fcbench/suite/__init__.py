@@ -258,10 +258,10 @@ def _read_manifest(toml: Path) -> _Manifest:
         raise SuiteError(f"{toml}: no such file", hint="a suite folder holds suite.toml") from error
     except OSError as error:
         raise SuiteError(f"{toml}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SuiteError(f"{toml}: not TOML: {error}") from error
     except msgspec.ValidationError as error:
         raise SuiteError(f"{toml}: {located(error)}") from error
+    except ValueError as error:  # not all of tomllib's say that they are its own
+        raise SuiteError(f"{toml}: not TOML: {error}") from error
 
 
 def _named(folder: Path, name: str, toml: Path) -> Path:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 
 from fcbench.errors import SuiteError, nearest
-from fcbench.formats._numbers import read_integer
+from fcbench.formats._numbers import MOST_DIGITS, read_writable_integer
 from fcbench.types import Call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from fcbench.types import Json
@@ -84,19 +84,45 @@ def decode(line: bytes) -> dict[str, Json]:
 
 
 def decode_json(text: str | bytes, path: str = "") -> Json:
-    """Return the value of a JSON text, no key twice and every number finite. Fault at `path`."""
+    """Return the value of a JSON text, no key twice, every number finite and one that is written.
+
+    Fault at `path`. An integer of more digits than Python writes could be in no prompt.
+    """
     try:
         return json.loads(
             text if isinstance(text, str) else text.decode("utf-8"),
             object_pairs_hook=_unique,
             parse_constant=_refuse_constant,
             parse_float=_finite,
-            parse_int=read_integer,
+            parse_int=read_writable_integer,
         )
     except UnicodeDecodeError as error:
         raise Fault(path, f"not UTF-8 at byte {error.start}") from error
     except json.JSONDecodeError as error:
         raise Fault(path, f"not JSON: {error.msg} at column {error.colno}") from error
+    except ValueError as error:
+        raise Fault(_place_of_long(text, path or "$"), str(error)) from error
+
+
+def _place_of_long(text: str | bytes, path: str) -> str:
+    """Return the path of the first integer of a JSON text that is too long to be written."""
+    try:
+        # Each integer is read as the number of its digits.
+        n_digits = json.loads(text, parse_int=lambda digits: len(digits.lstrip("-")))
+    except json.JSONDecodeError:  # further on
+        return path
+    return _long_in(n_digits, path) or path
+
+
+def _long_in(value: Json, path: str) -> str | None:
+    if isinstance(value, int):
+        return path if value > MOST_DIGITS else None
+    inner: Iterable[tuple[str, Json]] = ()
+    if isinstance(value, dict):
+        inner = ((f"{path}.{key}", item) for key, item in value.items())
+    elif isinstance(value, list):
+        inner = ((f"{path}[{i}]", item) for i, item in enumerate(value))
+    return next(filter(None, (_long_in(item, at) for at, item in inner)), None)
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

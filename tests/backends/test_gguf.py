@@ -87,6 +87,30 @@ def test_lists_of_numbers_are_read_and_the_largest_counts(tmp_path):
     assert read_metadata(tmp_path / "m.gguf").cache_width == 3 * 4 * (16 + 16)
 
 
+def saying(path, fields):
+    """Return what is read of a file with some fields of its own."""
+    gguf = pytest.importorskip("gguf")
+    writer = gguf.GGUFWriter(path, "llama")
+    for key, value in fields.items():
+        add = writer.add_array if isinstance(value, list) else writer.add_int64
+        add(key, value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    return read_metadata(path)
+
+
+def test_numbers_that_cannot_be_are_as_good_as_none(tmp_path):
+    narrow = {"block_count": 1, "attention.head_count": 2, "embedding_length": 1}
+    found = saying(tmp_path / "a.gguf", {f"llama.{key}": n for key, n in narrow.items()})
+    assert found.cache_width is None
+    assert fitting_slots(found, 256, ModelOptions(), in_float32=False) == 8
+    for i, n in enumerate([[[5], [6]], [0], -1, 0, 2**62]):
+        found = saying(tmp_path / f"b{i}.gguf", {"llama.context_length": n})
+        assert found.context_length is None
+    assert saying(tmp_path / "c.gguf", {"general.file_type": [0]}).dtype is None
+
+
 def test_a_template_is_rendered_with_the_files_own_bos(model):
     template = template_of(read_metadata(model).chat_template, "<s>", "</s>", "gguf:x")
     assert template([{"role": "user", "content": "hi"}], []) == "<s>hi"

@@ -321,6 +321,57 @@ def test_vllm_native_is_asked_without_the_models_own_way_of_sampling(serve):
     assert "add_special_tokens" not in body
 
 
+# What says that it is llama.cpp's server, and is not
+
+LLAMA_SAYS = {
+    "props": {"chat_template": "", "default_generation_settings": {}, "bos_token": "<s>"},
+    "v1__models": {"data": [{"id": MODEL}]},
+    "tokenize": {"tokens": [{"id": 1, "piece": "<s>"}]},
+}
+IDS = {"tokens": [1]}
+
+
+def by_pieces(ids):
+    """Answer /tokenize as it should be at first, and then with something else."""
+    return lambda body: LLAMA_SAYS["tokenize"] if body.get("with_pieces") else ids
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        {"props": {**LLAMA_SAYS["props"], "total_slots": "abc"}},
+        {"props": {**LLAMA_SAYS["props"], "chat_template_caps": "x"}},
+        {"props": {**LLAMA_SAYS["props"], "eos_token": ["</s>"]}},
+        {"v1__models": {"data": "abc"}},
+        {"v1__models": [1]},
+        {"v1__models": {"data": [{}]}},
+        {"tokenize": {}},
+        {"tokenize": [1]},
+        {"tokenize": {"tokens": [1]}},
+        {"tokenize": by_pieces({"tokens": {"1": 2}})},
+        {"tokenize": by_pieces({"tokens": ["<s>"]})},
+        {"completion": {"content": "x", "tokens": "abc"}},
+        {"completion": {"content": "x", "stop_type": []}},
+        {"completion": {"content": "x", "tokens_predicted": "many"}},
+        {"completion": {"content": "x", "tokens": [1, 1], "stop_type": "limit"}},
+        {"completion": {"content": "x", "tokens": [1], "stop_type": "eos"}, "detokenize": []},
+    ],
+)
+def test_what_llama_never_says_is_an_error_of_the_server(serve, replies):
+    server = serve(**{**LLAMA_SAYS, "tokenize": by_pieces(IDS), **replies})
+    sample = answer(server)
+    assert sample.error.startswith("server_error: /")
+    assert not sample.text
+
+
+@pytest.mark.parametrize(
+    ("said", "n"), [(None, 1), (0, 1), (-7, 1), (3, 3), (64, 64), (10**30, 64)]
+)
+def test_no_server_has_more_threads_than_64_begun_for_it(serve, said, n):
+    server = serve(**{**LLAMA_SAYS, "props": {**LLAMA_SAYS["props"], "total_slots": said}})
+    assert open_model(server.name, ModelOptions()).server.n_at_once == n
+
+
 # llama.cpp's server: as it is over HTTP, on files of random weights
 
 LLAMA = pytest.mark.model

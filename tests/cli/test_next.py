@@ -1,7 +1,9 @@
 """python -m fcbench alone: what is here, and commands that can be typed as they stand."""
 
 import json
+import os
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +63,14 @@ def test_every_command_that_is_suggested_can_be_typed(fcbench_cli, here, parser,
     }
     for words in seen:
         assert parser.parse_args(words).command == words[0]
+
+
+def test_a_pipe_that_is_called_a_run_is_passed_over(fcbench_cli, here, installed):
+    installed()
+    folder = Path("results/pipe")
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "run.json")
+    assert "no run in results/ yet" in fcbench_cli()[1]
 
 
 def test_without_a_model_the_first_step_needs_none(fcbench_cli, here, installed):

@@ -1,11 +1,13 @@
 """What fuzzing found, each as a person would write it down."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 import fcbench
+from fcbench import prompts
 from fcbench.errors import RunError, SuiteError, UsageError
 from fcbench.report import leaderboard
 from fcbench.runs import read_run
@@ -40,6 +42,19 @@ def test_a_field_of_a_manifest_that_has_no_utf8_is_a_run_error(stored, place):
     folder = stored(change)
     with pytest.raises(RunError, match=r"run\.json"):
         fcbench.score(read_run(folder))
+
+
+def test_a_manifest_with_a_long_integer_is_refused_where_python_has_no_limit_too(stored):
+    folder = Path(stored(lambda manifest: manifest.update(seed="long")))
+    said = (folder / "run.json").read_text("utf-8").replace('"long"', LONG)
+    (folder / "run.json").write_text(said, encoding="utf-8")
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)  # as the command line does
+    try:
+        with pytest.raises(RunError, match=r"run\.json: not JSON: an integer of more than 4,300"):
+            read_run(folder)
+    finally:
+        sys.set_int_max_str_digits(limit)
 
 
 def test_a_name_in_a_manifest_neither_moves_the_cursor_nor_stops_the_leaderboard(stored, tmp_path):
@@ -81,6 +96,9 @@ ROWS = {
     "a type that holds a long integer": f'{{"id": "a", {ASKED}, "expected": [[]], "tools": [{{"name": "f", "parameters": {{"type": {{"a": {LONG}}}}}}}]}}',
     "a type in two lists": f'{{"id": "a", {ASKED}, "expected": [[]], "tools": [{{"name": "f", "parameters": {{"type": [["string"]]}}}}]}}',
     "a role that is a long integer": f'{{"id": "a", "messages": [{{"role": {LONG}, "content": "x"}}], "expected": [[]], "tools": []}}',
+    "a long integer that only a prompt would show": f'{{"id": "a", {ASKED}, "expected": [[]], "tools": [{{"name": "f", "parameters": {{"x": [1, -{LONG}]}}}}]}}',
+    "one in a text of arguments": f'{{"tools": [], "messages": [{{"role": "assistant", "tool_calls": [{{"function": {{"name": "f", "arguments": "[{LONG}]"}}}}]}}]}}',
+    "a type of xLAM that holds one": f'{{"query": "x", "answers": [], "tools": [{{"name": "f", "parameters": {{"a": {{"type": {{"a": {LONG}}}}}}}}}]}}',
     "an id that is a long integer": f'{{"id": {LONG}, "query": "x", "answers": [], "tools": []}}',
 }  # fmt: skip
 
@@ -93,9 +111,21 @@ def test_a_suite_is_refused_with_file_line_and_path(what, tmp_path):
         fcbench.load_suite(path)
 
 
-def test_a_python_type_of_xlam_that_holds_a_long_integer_has_no_schema(tmp_path):
-    tool = f'{{"name": "f", "parameters": {{"a": {{"type": {{"a": {LONG}}}}}}}}}'
+def test_a_long_integer_is_named_by_its_path_and_the_longest_that_is_written_is_read(tmp_path):
     path = tmp_path / "mine.jsonl"
-    path.write_text(f'{{"query": "x", "answers": [], "tools": [{tool}]}}\n', encoding="utf-8")
-    (case,) = fcbench.load_suite(path).cases
-    assert case.tools[0].parameters["properties"] == {"a": {}}
+    row = '{{"id": "a", {}, "expected": [[]], "tools": [{{"name": "f", "parameters": {{"x": [1, {}]}}}}]}}'
+    path.write_text(row.format(ASKED, LONG), encoding="utf-8")
+    said = (
+        r"mine\.jsonl:1: \$\.tools\[0\]\.parameters\.x\[1\]: an integer of more than 4,300 digits"
+    )
+    with pytest.raises(SuiteError, match=said):
+        fcbench.load_suite(path)
+    path.write_text(row.format(ASKED, f"-{'9' * 4300}"), encoding="utf-8")
+    (request,) = prompts.requests(fcbench.load_suite(path).cases, "raw", prompts.Style())
+    assert "9" * 4300 in request.prompt
+
+
+def test_a_long_integer_in_a_suite_toml_is_a_suite_error(tmp_path):
+    (tmp_path / "suite.toml").write_text(f'name = "x"\nmax_new_tokens = {LONG}', encoding="utf-8")
+    with pytest.raises(SuiteError, match=r"suite\.toml: "):
+        fcbench.load_suite(tmp_path)

@@ -19,7 +19,7 @@ from fcbench import Sample
 from fcbench.backends._offsets import Offsets
 from fcbench.backends.python import PythonBackend
 from fcbench.errors import RunError
-from fcbench.runs import _log, execute, plan, score
+from fcbench.runs import _folder, _log, execute, plan, score
 from fcbench.runs._folder import RunFolder
 from fcbench.runs._writer import Writer
 from fcbench.suite import load_suite
@@ -138,6 +138,41 @@ def test_a_line_that_is_no_sample_is_named_and_readers_say_what_to_do(tmp_path, 
         folder.log()
     assert str(log) in refused.value.message
     assert to_do in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize("name", ["run.json", "samples.jsonl", "prompts.jsonl"])
+@pytest.mark.parametrize(
+    ("put", "what"),
+    [
+        (os.mkfifo, "is no plain file"),
+        (lambda path: path.symlink_to(os.devnull), "leads out of its folder"),
+        (lambda path: path.symlink_to(path.parent.parent / "secret"), "leads out of its folder"),
+        (lambda path: path.symlink_to(path.name), "leads to itself"),
+    ],
+    ids=["pipe", "device", "other file", "loop"],
+)
+def test_readers_open_no_pipe_and_nothing_outside_of_a_runs_folder(tmp_path, name, put, what):
+    (tmp_path / "secret").write_text("{}", encoding="utf-8")
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    put(folder.path / name)
+    readers = {
+        "run.json": [folder.manifest],
+        "samples.jsonl": [folder.samples, folder.log],
+        "prompts.jsonl": [folder.prompts],
+    }
+    for read in readers[name]:
+        with pytest.raises(RunError, match=f"{name} .*{what}"):
+            read()
+
+
+def test_a_manifest_that_never_ends_is_not_read_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(_folder, "MOST_MANIFEST_BYTES", 10)
+    (tmp_path / "run.json").write_text('{"a": 123}', encoding="utf-8")
+    assert RunFolder(tmp_path).manifest() == {"a": 123}
+    (tmp_path / "run.json").write_text('{"a": 1234}', encoding="utf-8")
+    with pytest.raises(RunError, match="longer than 10 bytes"):
+        RunFolder(tmp_path).manifest()
 
 
 def test_what_json_holds_and_few_readers_take_is_read(tmp_path):

@@ -134,7 +134,8 @@ def test_the_plan_of_a_manifest_is_the_plan_that_it_was_made_by(options):
     told = {"model": STEADY, "suite": "original_experiment", "prompt": "chat", **options}
     wanted = plan(**told, adapter=None, decode=None, results=None)
     made = execute(msgspec.structs.replace(wanted, results=Path("results")))
-    assert plan_again(made.folder, {"model": STEADY}) == wanted
+    named = {name: options[name] for name in options if name == "prompt_file"}
+    assert plan_again(made.folder, {"model": STEADY, **named}) == wanted
 
 
 @pytest.mark.parametrize(
@@ -178,6 +179,48 @@ def test_a_manifest_alone_runs_no_code_and_asks_no_server(model, capsys):
     assert f"its model is {model}: a manifest alone runs no code and asks no server" in said
     assert f"--reproduce {made.folder} --model {model}" in said
     assert not Path(f"{made.folder}-2").exists()
+
+
+def test_a_manifest_alone_makes_no_prompts_of_a_file(capsys):
+    Path("mine.jinja").write_text("{{ messages[-1]['content'] }}", encoding="utf-8")
+    Path("outputs.jsonl").write_text(
+        "".join(json.dumps({"id": c.id, "text": ""}) + "\n" for c in stored().cases), "utf-8"
+    )
+    made = stored("replay:outputs.jsonl", prompt_file="mine.jinja")
+    path = Path(made.folder) / "run.json"
+    path.write_text(path.read_text("utf-8").replace("mine.jinja", "secret.env"), encoding="utf-8")
+    Path("secret.env").write_text("KEY=hunter2", encoding="utf-8")
+    assert again(made) == 2
+    said = capsys.readouterr().err
+    assert "its prompts are made of the file secret.env: a manifest alone reads none" in said
+    assert "--prompt-file secret.env" in said
+    assert not Path(f"{made.folder}-2").exists()
+    assert again(made, "--prompt-file", "mine.jinja") == 0
+    assert "5 samples are the same" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("secret.env", "KEY=hunter2"),
+        ("secret.json", '{"key": "hunter2", "id": 1}'),
+        ("secret.json", '["hunter2"]'),
+        ("secret/suite.toml", 'key = "hunter2"'),
+        ("secret/suite.toml", "key = hunter2"),
+    ],
+)
+def test_a_file_that_a_manifest_calls_its_suite_is_not_shown(name, content, capsys):
+    made = stored()
+    path = Path(name)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content, encoding="utf-8")
+    manifest = json.loads((Path(made.folder) / "run.json").read_text("utf-8"))
+    manifest["suite"]["source"] = name.removesuffix("/suite.toml")
+    (Path(made.folder) / "run.json").write_text(json.dumps(manifest), encoding="utf-8")
+    assert again(made, "--model", STEADY) == 2
+    said = capsys.readouterr()
+    assert "secret" in said.err
+    assert "hunter2" not in said.out + said.err
 
 
 def test_what_a_manifest_says_of_remote_code_is_not_believed():

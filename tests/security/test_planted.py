@@ -64,3 +64,24 @@ def test_what_is_written_stays_in_the_folders_that_were_named(watched):
         "watched.json", ".fcbench", "__pycache__",
     }  # fmt: skip
     assert {path.name for path in folder.iterdir()} <= allowed
+
+
+@pytest.mark.parametrize(
+    ("options", "environment"),
+    [(["-P"], {}), ([], {"PYTHONSAFEPATH": "1"})],
+    ids=["-P", "variable"],
+)
+def test_no_module_is_imported_from_the_folder_that_a_safe_start_is_in(
+    tmp_path, options, environment
+):
+    for name in ("tabulate", "msgspec", "lark", "json"):
+        (tmp_path / f"{name}.py").write_text("print('planted')\nraise SystemExit(9)\n", "utf-8")
+    done = subprocess.run(
+        [sys.executable, *options, "-m", "fcbench", "suites"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode(errors="replace")[-3000:]
+    assert b"planted" not in done.stdout

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from fcbench.backends._clock import Clock
 from fcbench.backends._completions import Answer, chat_body, read_chat, sample_of
 from fcbench.backends._faults import PARSER_REFUSES
 from fcbench.backends._served import seed_of
-from fcbench.backends.gguf._probe import check_tail
+from fcbench.backends._told import told
+from fcbench.backends.gguf._probe import Ids, check_tail
 from fcbench.errors import BackendError
 from fcbench.types import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from fcbench.backends._http import Endpoint
     from fcbench.types import Decoding, Json, Request, Stop
@@ -35,6 +36,38 @@ class Properties(NamedTuple):
     file_type: str
 
 
+class _Props(Struct):
+    bos_token: str | None = None
+    eos_token: str | None = None
+    model_ftype: str | None = None
+
+
+class _Token(Struct):
+    piece: str | list[int]  # the bytes of what is no UTF-8
+
+
+class _Tokens(Struct):
+    tokens: list[_Token]
+
+
+class _Text(Struct):
+    content: str
+
+
+class _Rendered(Struct):
+    prompt: str
+
+
+class Completion(Struct):
+    """What /completion tells. `stopping_word` is taken away from the end of `content`."""
+
+    content: str
+    tokens: list[int] | None = None
+    tokens_predicted: int | None = None
+    stop_type: str | None = None
+    stopping_word: str | None = None
+
+
 class Asking:
     """How one server is asked. Threads may share it; `endpoint` is replaced with the server."""
 
@@ -48,15 +81,14 @@ class Asking:
 
     def properties(self) -> Properties:
         """Return what llama.cpp makes of the file."""
-        said = self.endpoint.get("/props")
-        bos, eos = str(said.get("bos_token") or ""), str(said.get("eos_token") or "")
+        said = told(self.endpoint.get("/props"), _Props, "/props")
         body = {"content": "x", "add_special": True, "with_pieces": True}
-        read: Json = self.endpoint.post("/tokenize", body)
+        read = told(self.endpoint.post("/tokenize", body), _Tokens, "/tokenize")
+        bos = said.bos_token or ""
         # Some vocabularies have one, and put it before nothing.
+        is_put = bool(read.tokens) and read.tokens[0].piece == bos
         return Properties(
-            bos if read["tokens"][0]["piece"] == bos else "",
-            eos,
-            str(said.get("model_ftype") or "unknown"),
+            bos if is_put else "", said.eos_token or "", said.model_ftype or "unknown"
         )
 
     def tokens(self, request: Request) -> list[int]:
@@ -66,12 +98,13 @@ class Asking:
             text = request.prompt
             if request.native:
                 body = json.loads(request.prompt)
-                text = self.endpoint.post("/apply-template", body)["prompt"]
+                rendered: Json = self.endpoint.post("/apply-template", body)
+                text = told(rendered, _Rendered, "/apply-template").prompt
             # A prompt of ours says itself where it begins; of what its own template writes
             # llama.cpp takes the bos away, and puts it there again when it reads it.
             body = {"content": text, "add_special": request.native, "parse_special": True}
-            said: Json = self.endpoint.post("/tokenize", body)
-            known = self._tokens[request.prompt_sha256] = said["tokens"]
+            said = told(self.endpoint.post("/tokenize", body), Ids, "/tokenize")
+            known = self._tokens[request.prompt_sha256] = said.tokens
         return known
 
     def ask(self, request: Request, decoding: Decoding) -> Sample:
@@ -93,37 +126,39 @@ class Asking:
 
     def _ask_text(self, request: Request, decoding: Decoding) -> Sample:
         body = self.body(request, decoding)
-        said: Json = self.endpoint.post("/completion", body)
-        if not isinstance(said, dict) or not isinstance(said.get("content"), str):
+        answer: Json = self.endpoint.post("/completion", body)
+        if not isinstance(answer, dict) or not isinstance(answer.get("content"), str):
             raise BackendError("the answer holds no content", kind="empty_choice")
-        written = said.get("tokens") or []
-        stop = STOPS.get(said.get("stop_type", ""))
+        said = told(answer, Completion, "/completion")
+        stop = STOPS.get(said.stop_type or "")
         if stop == "limit":
-            check_tail(self.endpoint, body["prompt"], written)
+            check_tail(self.endpoint, body["prompt"], said.tokens or ())
         return Sample(
             case_id=request.case.id,
             repeat=request.repeat,
-            text=self._text(said, written),
+            text=self._text(said),
             prompt_sha256=request.prompt_sha256,
             prompt_tokens=len(body["prompt"]),
-            output_tokens=said.get("tokens_predicted"),
+            output_tokens=said.tokens_predicted,
             stop=stop,
         )
 
-    def _text(self, said: dict[str, Json], written: list[int]) -> str:
+    def _text(self, said: Completion) -> str:
         """Return what was written, with a stop token of the format and without one of the model."""
-        text, stopping = str(said["content"]), str(said.get("stopping_word") or "")
-        if stopping:  # llama.cpp took it away: it is evidence
-            return text + stopping
-        if said.get("stop_type") == "eos" and written:
-            return text.removesuffix(self._piece(written[-1]))
-        return text
+        if said.stopping_word:  # llama.cpp took it away: it is evidence
+            return said.content + said.stopping_word
+        if said.stop_type == "eos" and said.tokens:
+            return said.content.removesuffix(self._piece(said.tokens[-1]))
+        return said.content
 
     def _piece(self, token: int) -> str:
         if token not in self._pieces:
-            said: Json = self.endpoint.post("/detokenize", {"tokens": [token]})
-            self._pieces[token] = str(said["content"])
+            self._pieces[token] = self._written([token])
         return self._pieces[token]
+
+    def _written(self, tokens: Sequence[int]) -> str:
+        said: Json = self.endpoint.post("/detokenize", {"tokens": list(tokens)})
+        return told(said, _Text, "/detokenize").content
 
     def _ask_native(
         self, request: Request, decoding: Decoding, spent: Callable[[], float]
@@ -161,7 +196,7 @@ class Asking:
         """Return what was written, with a stop token of the format and without one of the model."""
         if not answer.ids:
             return answer.text
-        text = str(self.endpoint.post("/detokenize", {"tokens": list(answer.ids)})["content"])
+        text = self._written(answer.ids)
         # Where a text ended it that is no end to the model, llama.cpp tells no tokens at all.
         end = self._piece(answer.ids[-1]) if answer.stop == "token" else ""
         return text if end in decoding.stops else text.removesuffix(end)

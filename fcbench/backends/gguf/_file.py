@@ -32,6 +32,8 @@ NUMBERS = {
     12: "d",
 }
 
+MOST = 2**40
+"""No number of layers, heads or tokens is as large."""
 FLOATS = {0: "float32", 1: "float16", 32: "bfloat16"}
 """What general.file_type says of weights that are not quantised, as fcbench calls them."""
 
@@ -55,7 +57,8 @@ class Metadata:
     @property
     def dtype(self) -> str | None:
         """What its weights are stored in; None where they are quantised, or it does not say."""
-        return FLOATS.get(self._values.get("general.file_type", -1))
+        found = self._values.get("general.file_type")
+        return FLOATS.get(found) if isinstance(found, int) else None
 
     @property
     def chat_template(self) -> str | None:
@@ -79,13 +82,13 @@ class Metadata:
         n_kept = self._number("attention.head_count_kv") or n_heads
         key = self._number("attention.key_length") or width // n_heads
         value = self._number("attention.value_length") or width // n_heads
-        return n_layers * n_kept * (key + value)
+        return n_layers * n_kept * (key + value) or None  # more heads than numbers is nonsense
 
     def _number(self, key: str) -> int | None:
         value = self._values.get(f"{self.architecture}.{key}")
         # Where layers differ there is a list, of which the largest is enough for all.
-        value = max(value, default=None) if isinstance(value, list) else value
-        return value if isinstance(value, int) else None
+        said = value if isinstance(value, list) else [value]
+        return max((n for n in said if isinstance(n, int) and 0 < n < MOST), default=None)
 
 
 def read_metadata(path: Path) -> Metadata:

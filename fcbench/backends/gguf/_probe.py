@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from msgspec import Meta, Struct
+
+from fcbench.backends._told import told
 from fcbench.errors import BackendError, ModelError
 from fcbench.paths import sha256_of
 
@@ -24,6 +27,25 @@ Probed = dict[int, float]
 """Log-probabilities of the likeliest next tokens, by id; NaN where llama.cpp says none."""
 
 
+class Ids(Struct):
+    """What /tokenize tells."""
+
+    tokens: list[int]
+
+
+class _Likely(Struct):
+    id: int
+    logprob: float | None
+
+
+class _Next(Struct):
+    top_logprobs: list[_Likely]
+
+
+class _Probabilities(Struct):
+    completion_probabilities: Annotated[list[_Next], Meta(min_length=1, max_length=1)]
+
+
 def probe(endpoint: Endpoint, tokens: Sequence[int] = (), scale: float | None = None) -> Probed:
     """Return what comes after tokens, or after a short fixed text.
 
@@ -31,7 +53,7 @@ def probe(endpoint: Endpoint, tokens: Sequence[int] = (), scale: float | None = 
     """
     if not tokens:
         said: Json = endpoint.post("/tokenize", {"content": _TEXT, "add_special": True})
-        tokens = said["tokens"]
+        tokens = told(said, Ids, "/tokenize").tokens
     body: dict[str, Json] = {
         "prompt": list(tokens),
         "n_predict": 1,
@@ -40,12 +62,12 @@ def probe(endpoint: Endpoint, tokens: Sequence[int] = (), scale: float | None = 
     }
     if scale is not None:
         body |= {"lora": [{"id": 0, "scale": scale}], "cache_prompt": False}
-    answer: Json = endpoint.post("/completion", body)
-    (first,) = answer["completion_probabilities"]
+    answer = told(endpoint.post("/completion", body), _Probabilities, "/completion")
+    (first,) = answer.completion_probabilities
     # JSON has no NaN: llama.cpp writes null.
     return {
-        told["id"]: math.nan if told["logprob"] is None else float(told["logprob"])
-        for told in first["top_logprobs"]
+        likely.id: math.nan if likely.logprob is None else likely.logprob
+        for likely in first.top_logprobs
     }
 
 
