@@ -71,7 +71,7 @@ def row_of(run: str, scores: Scores, seconds: Iterable[float]) -> Row:
         suite=visible(suite["name"]),
         suite_sha256=visible(suite["sha256"]),
         selection=visible(", ".join(chosen)),
-        rules=rules_label(scores.matching),
+        rules=visible(rules_label(scores.matching)),
         model=visible(model_label(model)),
         prompt=visible(shown_prompt),
         n_cases=scores.n_cases,

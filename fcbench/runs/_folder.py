@@ -41,6 +41,11 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def refuse_links(self, names: Iterable[str]) -> None:
+        """Raise RunError if one of these files is a pipe, or a link that leads out."""
+        for name in names:
+            self._file(name)
+
     def exists(self) -> bool:
         """Whether a run has begun here."""
         return (self.path / MANIFEST).is_file()

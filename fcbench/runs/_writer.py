@@ -19,7 +19,7 @@ import msgspec
 
 from fcbench.errors import RunError
 from fcbench.runs._folder import MANIFEST, PROMPTS, SAMPLES, TORN, UNANSWERED
-from fcbench.runs._lock import Lock
+from fcbench.runs._lock import HOLDER, LOCK, Lock
 from fcbench.types import Sample
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from fcbench.runs._folder import RunFolder
     from fcbench.types import Json, Request
 
+_WHOLE = (MANIFEST, PROMPTS)
+WRITTEN = (SAMPLES, TORN, UNANSWERED, LOCK, HOLDER, *_WHOLE, *map("{}.partial".format, _WHOLE))
+"""The files of a folder that a writer may open. Somebody else may have made the folder."""
 BLOCK_BYTES = 2**20
 """What is read at a time of the end of a log."""
 FLUSH_SECONDS = 0.5
@@ -42,6 +45,7 @@ class Writer:
         self.folder = folder
         self._log: int | None = None
         self._flushed = time.monotonic()
+        folder.refuse_links(WRITTEN)
         self._lock = Lock(folder.path)
 
     def begin(

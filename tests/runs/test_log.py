@@ -21,7 +21,7 @@ from fcbench.backends.python import PythonBackend
 from fcbench.errors import RunError
 from fcbench.runs import _folder, _log, execute, plan, score
 from fcbench.runs._folder import RunFolder
-from fcbench.runs._writer import Writer
+from fcbench.runs._writer import WRITTEN, Writer
 from fcbench.suite import load_suite
 
 TEXTS = ("plain", "\ud800 é 漢\u2028", "\x00\r\n\\n", '"}\n{"case_id": "c0"}', "")
@@ -164,6 +164,16 @@ def test_readers_open_no_pipe_and_nothing_outside_of_a_runs_folder(tmp_path, nam
     for read in readers[name]:
         with pytest.raises(RunError, match=f"{name} .*{what}"):
             read()
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_nothing_is_written_through_a_link_that_leads_out_of_a_runs_folder(tmp_path, name):
+    (tmp_path / "mine").write_text("kept", encoding="utf-8")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(tmp_path / "mine")
+    with pytest.raises(RunError, match="leads out of its folder"):
+        Writer(RunFolder(tmp_path / "run"))
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [name]
 
 
 def test_a_manifest_that_never_ends_is_not_read_whole(tmp_path, monkeypatch):
