@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from sys import intern
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fcbench.suite._reading import Reading
     from fcbench.types import Case, Json, Tool
 
+SYSTEM_ROLES = ("system", "developer")
 # In the order in which they claim a row that does not say its schema.
 SCHEMAS: dict[str, ModuleType] = {
     "xlam": _xlam,
@@ -48,8 +50,7 @@ def parse(
     """
     cases: list[Case] = []
     first: dict[str, int] = {}
-    tools: dict[bytes, Tool] = {}
-    tags: dict[tuple[str, ...], tuple[str, ...]] = {}
+    shared = _Shared({}, {}, {}, {})
     stem = stem or PurePath(shown).stem
     for number, row in _rows(shown, content):
         with located_in(shown, number):
@@ -62,18 +63,36 @@ def parse(
                 f"{shown}:{number}: $.id: {case.id!r} stands in line {first[case.id]} too"
             )
         first[case.id] = number
-        case_tools, case_tags = _shared(case.tools, tools), tags.setdefault(case.tags, case.tags)
-        cases.append(msgspec.structs.replace(case, tools=case_tools, tags=case_tags))
+        cases.append(shared.in_place_of(case))
     return cases
 
 
-def _shared(tools: list[Tool], known: dict[bytes, Tool]) -> list[Tool]:
-    """Return tools that an earlier case has, where they are the same."""
-    try:
-        written = [hashlib.sha256(msgspec.json.encode(tool)).digest() for tool in tools]
-    except (ValueError, OverflowError, RecursionError):  # a lone surrogate, a huge number
-        return tools
-    return [known.setdefault(key, tool) for key, tool in zip(written, tools, strict=True)]
+class _Shared(NamedTuple):
+    """What earlier cases have: tools by their hash and lists of them, tags, and system prompts."""
+
+    tools: dict[bytes, Tool]
+    lists: dict[tuple[bytes, ...], list[Tool]]
+    tags: dict[tuple[str, ...], tuple[str, ...]]
+    texts: dict[str, str]
+
+    def in_place_of(self, case: Case) -> Case:
+        """Return the case with that of an earlier one wherever the two are the same."""
+        for message in case.messages:
+            message["role"] = intern(message["role"])
+            content = message.get("content")
+            if message["role"] in SYSTEM_ROLES and isinstance(content, str):
+                message["content"] = self.texts.setdefault(content, content)
+        tags = self.tags.setdefault(case.tags, case.tags)
+        return msgspec.structs.replace(case, tools=self._tools(case.tools), tags=tags)
+
+    def _tools(self, tools: list[Tool]) -> list[Tool]:
+        try:
+            written = [hashlib.sha256(msgspec.json.encode(tool)).digest() for tool in tools]
+        except (ValueError, OverflowError, RecursionError):  # a lone surrogate, a huge number
+            return tools
+        pairs = zip(written, tools, strict=True)
+        same = [self.tools.setdefault(key, tool) for key, tool in pairs]
+        return self.lists.setdefault(tuple(written), same)
 
 
 def _rows(shown: str, content: bytes | Path) -> Iterator[tuple[int, Json]]:
