@@ -70,7 +70,7 @@ def fetch_wheel() -> Path:
 
 def _download(folder: Path) -> Path:
     command = [
-        *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+        *(sys.executable, "-P", "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
         *("--no-input", "--no-deps", "--only-binary", ":all:", "--dest", str(folder)),
         f"bfcl-eval=={VERSION}",
     ]
