@@ -1,5 +1,5 @@
 # make demo    the base model and a fine-tuned one over two suites: what fcbench prints
-# make test    lint, types, tests; without a model, a few minutes
+# make test    lint, types, tests, on TEST_PROCESSES processes; without a model, some minutes
 # make test-model    the tests that need the packaged Gemma 3 270M, or SmolLM2 135M
 # make test-bfcl     our judgement of BFCL's entries beside bfcl-eval's own, which it fetches
 # make test-browser  the HTML report in a headless Chromium, which the system has to have
@@ -25,6 +25,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 FUZZ_SECONDS ?= 600
+TEST_PROCESSES ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test test-model test-bfcl test-browser test-ray screenshots bench bench-generation bench-constrained \
@@ -40,8 +41,9 @@ demo: .venv/installed-model
 		--results demo-results > /dev/null
 	$(BIN)/python -m fcbench leaderboard --results demo-results
 
+# A file's tests stay together: they share what is made once.
 test: lint types .venv/installed-test
-	$(BIN)/python -m pytest --quiet
+	$(BIN)/python -m pytest --quiet --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 test-model: .venv/installed-test .venv/installed-model .venv/installed-smollm2
 	$(BIN)/python -m pytest --quiet -m model

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import stat
 from pathlib import Path, PureWindowsPath
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -36,8 +38,10 @@ def within(folder: Path, name: str) -> Path:
         raise ValueError(f"{name} is a symbolic link that leads to itself") from error
     if not is_within:
         raise ValueError(f"{name} is a symbolic link that leads out of its folder")
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{name} is no plain file")
+    # Looked at once: somebody may take the file away between two looks.
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ValueError(f"{name} is no plain file")
     return path
 
 

@@ -55,11 +55,10 @@ def test_a_server_that_counts_is_asked(monkeypatch):
         "bos_token": "<bos>",
         "total_slots": 1,
     }
-    pieces = [{"id": i, "piece": piece} for i, piece in enumerate(["<bos>", "a", "b"])]
     served = {
         "/props": shown,
         "/v1/models": {"data": []},
-        "/tokenize": {"tokens": pieces},
+        "/tokenize": {"tokens": [2, 97, 98]},
     }
     with FaultServer(served) as server:
         outline = outline_model(server.name, OPTIONS)
