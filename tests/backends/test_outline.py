@@ -55,11 +55,12 @@ def test_a_server_that_counts_is_asked(monkeypatch):
         "bos_token": "<bos>",
         "total_slots": 1,
     }
-    served = {
-        "/props": shown,
-        "/v1/models": {"data": []},
-        "/tokenize": {"tokens": [2, 97, 98]},
-    }
+
+    def tokenize(body):
+        pieces = [{"id": i, "piece": piece} for i, piece in enumerate(["<bos>", "a", "b"])]
+        return {"tokens": pieces if body.get("with_pieces") else [p["id"] for p in pieces]}
+
+    served = {"/props": shown, "/v1/models": {"data": []}, "/tokenize": tokenize}
     with FaultServer(served) as server:
         outline = outline_model(server.name, OPTIONS)
         assert outline.bos == "<bos>"
