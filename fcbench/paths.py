@@ -1,12 +1,18 @@
-"""Files: where grammars/ and suites/ are, in the wheel or beside the package, and hashes."""
+"""Files: where grammars/ and suites/ are, in the wheel or beside the package, writing, hashes."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
+import secrets
+import shutil
 import stat
 from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 """The file of a LoRA adapter's weights, as peft writes it."""
@@ -43,6 +49,44 @@ def within(folder: Path, name: str) -> Path:
         if not stat.S_ISREG(path.stat().st_mode):
             raise ValueError(f"{name} is no plain file")
     return path
+
+
+def write_whole(path: Path, content: Iterable[bytes]) -> None:
+    """Write a file so that it is either whole or as it was. OSError if it cannot be written.
+
+    Of processes that write it together, the last one's stays. A link goes on leading to its file,
+    and what is no plain file, such as /dev/stdout, is written to.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            file.writelines(content)
+        return
+    target = Path(os.path.realpath(path))
+    partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}.partial")
+    try:
+        # Its own: nobody else writes to it, and no link stands there.
+        with partial.open("xb") as file:
+            file.writelines(content)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(OSError):  # there was none
+            shutil.copymode(target, partial)
+        partial.replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()  # which a full disk needs more than anybody
+        raise
+    flush_folder(target.parent)
+
+
+def flush_folder(path: Path) -> None:
+    """Let a new name in a folder survive a power cut, where the system can be asked for that."""
+    with contextlib.suppress(OSError):
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def sha256_of(path: Path) -> str:

@@ -42,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
     from fcbench.errors import RunError
     from fcbench.metrics import metric
     from fcbench.report.leaderboard import SHOWN
-    from fcbench.report.markdown import write
     from fcbench.report.model_card import About, measure, metadata, model_card
+    from fcbench.report.page import write
 
     out = Path(args.out).expanduser()
     if out.exists() and not args.overwrite:

@@ -80,15 +80,15 @@ def run(args: argparse.Namespace) -> int:
     if not args.metric:  # what the suite never asks for is not shown unasked
         asked = {name: pairs for name, pairs in found.items() if any(c.n for c in pairs.values())}
         found = asked or found
-    if args.out is not None:
-        from fcbench.report.comparison_markdown import as_markdown
-        from fcbench.report.markdown import write
-
-        write(args.out, as_markdown(args.runs, scored, found, args.flips))
     if args.json:
         sys.stdout.write(_as_json(args.runs, scored, found))
     else:
         sys.stdout.write(comparison.as_text(args.runs, found, args.flips))
+    if args.out is not None:
+        from fcbench.report.comparison_markdown import as_markdown
+        from fcbench.report.page import write
+
+        write(args.out, as_markdown(args.runs, scored, found, args.flips))
     n_errors = sum(scores.n_errors for scores in scored)
     if n_errors:
         sys.stderr.write(f"{n_errors} samples are errors and were left out\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcbench.cli import ERRORS, OK
@@ -108,9 +107,11 @@ def run(args: argparse.Namespace) -> int:
     if not args.runs and not args.model:
         raise UsageError("name what to run or to read", hint="--model MODEL, or --runs DIR …")
     found = _drift(args)
-    if args.markdown:
-        _write(Path(args.markdown), as_text(found, len(found.flips), "github"))
     sys.stdout.write(as_json(found) if args.json else as_text(found, args.flips))
+    if args.markdown:
+        from fcbench.report.page import write
+
+        write(args.markdown, as_text(found, len(found.flips), "github"))
     return _verdict(found)
 
 
@@ -131,15 +132,6 @@ def _drift(args: argparse.Namespace) -> Drift:
         format=args.format, max_new_tokens=args.max_new_tokens, batch_size=args.batch_size,
         resume=args.resume, progress=True,
     )  # fmt: skip
-
-
-def _write(path: Path, text: str) -> None:
-    from fcbench.errors import RunError
-
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _verdict(found: Drift) -> int:

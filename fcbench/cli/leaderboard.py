@@ -34,15 +34,16 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score every stored run, write leaderboard.{md,csv,json}, print the tables."""
+    """Score every stored run, print the tables, write leaderboard.{md,csv,json}."""
     from fcbench.report import leaderboard
     from fcbench.report.markdown import insert
 
     results = Path(args.results)
     rows, left_out = leaderboard.read_rows(results)
     sys.stderr.writelines(f"left out: {visible(line)}\n" for line in left_out)
+    # First: a folder that cannot be written to is no reason to show nothing.
+    sys.stdout.write(leaderboard.as_json(rows) if args.json else leaderboard.as_text(rows))
     leaderboard.write(rows, results)
     if args.insert:
         insert(Path(args.insert), "leaderboard", leaderboard.as_text(rows, "github"))
-    sys.stdout.write(leaderboard.as_json(rows) if args.json else leaderboard.as_text(rows))
     return ERRORS if any(row.n_errors for row in rows) else OK

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcbench.cli import ERRORS, OK
@@ -65,22 +64,20 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score each run and write the report."""
     from fcbench.cli._options import matching_of
-    from fcbench.errors import UsageError
     from fcbench.report.html import gather, read_log, report
+    from fcbench.report.page import write
 
     runs = [str(path).rstrip("/") or path for path in args.runs]
     logs = [read_log(path) for path in args.training_log]
     found = [gather(path, args.suite, args.format, **matching_of(args)) for path in runs]
-    content = report(runs, found, logs, args.title).encode()
+    page = report(runs, found, logs, args.title)
     scored = [gathered.scores for gathered in found]
-    try:
-        Path(args.output).write_bytes(content)
-    except OSError as error:
-        raise UsageError(f"{args.output}: cannot be written: {error.strerror}") from error
+    write(args.output, page)
+    n_bytes = len(page.encode())
     n_errors = sum(scores.n_errors for scores in scored)
     written = {
         "report": args.output,
-        "bytes": len(content),
+        "bytes": n_bytes,
         "runs": runs,
         "n_cases": sum(scores.n_cases for scores in scored),
         "n_errors": n_errors,
@@ -91,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         from fcbench.text import visible
 
         runs_said = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
-        size = f"{len(content) / 1e6:.1f} MB"
+        size = f"{n_bytes / 1e6:.1f} MB"
         sys.stdout.write(visible(f"{args.output}: {runs_said}, {size}") + "\n")
     if n_errors:
         sys.stderr.write(f"{n_errors} samples are errors and are in no metric\n")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import secrets
 from statistics import StatisticsError, fmean
 from typing import TYPE_CHECKING
 
@@ -17,9 +16,9 @@ import msgspec
 
 from fcbench.errors import FcbenchError, RunError
 from fcbench.metrics import HEADLINE, unit_of
+from fcbench.report import page
 from fcbench.report._safe import plain, table
 from fcbench.runs import read_run, score
-from fcbench.runs._writer import _write_whole
 from fcbench.stats import Estimate
 from fcbench.suite import MAX_NEW_TOKENS
 from fcbench.text import visible
@@ -289,15 +288,7 @@ def write(rows: Sequence[Row], results: Path) -> None:
         "json": as_json(rows),
     }
     for ending, text in texts.items():
-        path = results / f"leaderboard.{ending}"
-        # Runs that end together do not write to one file: the last one's is that which stays.
-        own = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-        _write_whole(own, [text.encode()])
-        try:
-            own.replace(path)
-        except OSError as error:
-            own.unlink()
-            raise RunError(f"{path}: cannot be written: {error.strerror}") from error
+        page.write(results / f"leaderboard.{ending}", text)
 
 
 def as_json(rows: Iterable[Row]) -> str:

@@ -1,10 +1,14 @@
-"""Markdown files: tables in those that people keep by hand, and whole pages."""
+"""Tables in Markdown files that people keep by hand."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fcbench.errors import RunError
+from fcbench.report import page
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def insert(file: Path, name: str, text: str) -> None:
@@ -23,13 +27,4 @@ def insert(file: Path, name: str, text: str) -> None:
         raise RunError(f"{file}: holds no {first.strip()} … {last}")
     if first.strip() in text or last in text:
         raise RunError(f"{file}: what belongs there holds a marker of its own")
-    file.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
-
-
-def write(file: str | Path, page: str) -> None:
-    """Write a page. RunError if it cannot be."""
-    path = Path(file).expanduser()
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror}") from error
+    page.write(file, f"{before}{begin}\n{text}\n{end}{after}")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from fcbench.errors import RunError
+from fcbench.paths import flush_folder, write_whole
 from fcbench.runs._folder import MANIFEST, PROMPTS, SAMPLES, TORN, UNANSWERED
 from fcbench.runs._lock import HOLDER, LOCK, Lock
 from fcbench.types import Sample
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
     from fcbench.runs._folder import RunFolder
     from fcbench.types import Json, Request
 
-_WHOLE = (MANIFEST, PROMPTS)
-WRITTEN = (SAMPLES, TORN, UNANSWERED, LOCK, HOLDER, *_WHOLE, *map("{}.partial".format, _WHOLE))
+WRITTEN = (MANIFEST, PROMPTS, SAMPLES, TORN, UNANSWERED, LOCK, HOLDER)
 """The files of a folder that a writer may open. Somebody else may have made the folder."""
 BLOCK_BYTES = 2**20
 """What is read at a time of the end of a log."""
@@ -63,11 +63,21 @@ class Writer:
                     (path / SAMPLES).replace(path / UNANSWERED)
         except OSError as error:
             raise _cannot_write(path / SAMPLES, error) from error
-        _write_whole(path / PROMPTS, _prompt_lines(requests))
+        self._write(PROMPTS, _prompt_lines(requests))
         manifest = describe()  # it holds the prompts' hashes, which are known by now
-        content = json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n"
-        _write_whole(path / MANIFEST, [content])
+        self._write(MANIFEST, [json.dumps(manifest, indent=2, ensure_ascii=False).encode(), b"\n"])
         return manifest
+
+    def _write(self, name: str, content: Iterable[bytes]) -> None:
+        """Write a file whole. RunError if it cannot be written."""
+        path = self.folder.path / name
+        for left in path.parent.glob(f"{name}.*partial"):  # by a kill: nobody else writes here
+            with contextlib.suppress(OSError):
+                left.unlink()
+        try:
+            write_whole(path, content)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
 
     def mend(self) -> None:
         """Cut off a last line that a kill left unfinished and keep it in samples.torn."""
@@ -95,7 +105,7 @@ class Writer:
             if self._log is None:
                 flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
                 self._log = os.open(path, flags, 0o666)
-                _flush_folder(path.parent)
+                flush_folder(path.parent)
             _add_line(self._log, line)
             if time.monotonic() - self._flushed > FLUSH_SECONDS:
                 os.fsync(self._log)
@@ -179,34 +189,6 @@ def _line(row: Mapping[str, Json]) -> bytes:
         return json.dumps(row, ensure_ascii=False).encode() + b"\n"
     except UnicodeEncodeError:  # a lone surrogate has no UTF-8; JSON can escape it
         return json.dumps(row).encode() + b"\n"
-
-
-def _write_whole(path: Path, content: Iterable[bytes]) -> None:
-    """Write a file so that it is either whole or not there. RunError if it cannot be written."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.writelines(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        _flush_folder(path.parent)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()  # which a full disk needs more than anybody
-        if isinstance(error, OSError):
-            raise _cannot_write(path, error) from error
-        raise
-
-
-def _flush_folder(path: Path) -> None:
-    """Let a new name in a folder survive a power cut, where the system can be asked for that."""
-    with contextlib.suppress(OSError):
-        folder = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _cannot_write(path: Path, error: OSError) -> RunError:

@@ -3,11 +3,13 @@
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from fcbench.cli import main
 from fcbench.errors import RunError
 from fcbench.report import leaderboard
 from fcbench.runs import score
@@ -60,3 +62,13 @@ def test_of_two_that_are_written_together_one_stays_whole(row, tmp_path, monkeyp
     assert list(contents(tmp_path)) == FILES
     (stored,) = json.loads((tmp_path / "leaderboard.json").read_bytes())
     assert stored["model"] == row.model
+
+
+def test_a_folder_that_cannot_be_written_to_shows_its_leaderboard_all_the_same(tmp_path, capsys):
+    shutil.copytree(RUN, tmp_path / RUN.name)
+    (tmp_path / "leaderboard.md").mkdir()
+    assert main(["leaderboard", "--results", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert "gemma3-270m" in said.out
+    assert said.err.startswith("RunError: ")
+    assert "leaderboard.md: cannot be written" in said.err

@@ -176,6 +176,17 @@ def test_nothing_is_written_through_a_link_that_leads_out_of_a_runs_folder(tmp_p
     assert [path.name for path in (tmp_path / "run").iterdir()] == [name]
 
 
+def test_what_a_kill_left_half_written_is_gone_when_the_run_begins_again(tmp_path):
+    folder = Path(asked(tmp_path).folder)
+    for name in ("run.json", "samples.jsonl"):
+        (folder / name).unlink()
+    for name in ("prompts.jsonl.0123abcd.partial", "run.json.partial"):
+        (folder / name).write_text("half", encoding="utf-8")
+    assert asked(tmp_path).folder == str(folder)
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"run.json", "prompts.jsonl", "samples.jsonl"}
+
+
 def test_a_manifest_that_never_ends_is_not_read_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(_folder, "MOST_MANIFEST_BYTES", 10)
     (tmp_path / "run.json").write_text('{"a": 123}', encoding="utf-8")
@@ -294,7 +305,7 @@ def test_a_full_disk_at_any_write_is_a_run_error_that_names_a_file(tmp_path, mon
         def call(*arguments, **named):
             nonlocal n_calls
             mode = named.get("mode", arguments[1] if len(arguments) > 1 else "r")
-            if is_open and not set(str(mode)) & set("wa+"):
+            if is_open and not set(str(mode)) & set("wax+"):
                 return real(*arguments, **named)
             n_calls += 1
             if n_calls == n_before + 1:
