@@ -34,6 +34,7 @@ from fcbench.runs._folder import RunFolder, make_folder
 from fcbench.runs._forecast import Forecast
 from fcbench.runs._generate import execute
 from fcbench.runs._manifest import versions
+from fcbench.runs._place import check_resume
 from fcbench.runs._plan import DECODE_MODES, Options, Plan, plan
 from fcbench.runs._preview import Preview, preview, tokens_of
 from fcbench.runs._read import read_run
@@ -45,7 +46,6 @@ from fcbench.runs._reproduce import (
     differences,
     plan_again,
 )
-from fcbench.runs._resumable import check_resume
 from fcbench.runs._score import score, verdicts_of
 from fcbench.runs._scores import Scores
 

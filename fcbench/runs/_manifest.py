@@ -176,7 +176,9 @@ def _is_free(field: str, key: str, earlier: Mapping[str, Json]) -> bool:
     """
     if (field, key) == ("suite", "source"):
         return True
-    return field == "batch_size" and earlier["model"].get("dtype") in (None, "float32")
+    model = earlier.get("model")  # of a manifest that says none, nothing is known
+    is_exact = isinstance(model, dict) and model.get("dtype") in (None, "float32")
+    return field == "batch_size" and is_exact
 
 
 def _said(manifest: Mapping[str, Json], field: str) -> Json:

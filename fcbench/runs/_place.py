@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fcbench.errors import RunError
 from fcbench.runs._folder import RunFolder
 from fcbench.runs._lock import HeldError
-from fcbench.runs._manifest import refuse_other_run
+from fcbench.runs._manifest import known_of, refuse_other_run
 from fcbench.runs._writer import Writer
 
 if TYPE_CHECKING:
@@ -30,13 +30,26 @@ class Place(NamedTuple):
 
 def place_of(plan: Plan) -> Place:
     """Return where a plan's run is stored; nothing is written. The plan names its results."""
-    numbers = _numbers_of_runs(plan)
-    if not numbers:
-        return Place(_folder(plan, 1), None, goes_on=False)
-    earlier = _folder(plan, max(numbers))
-    if plan.resume:
+    newest = _newest_number(plan)
+    earlier = _folder(plan, newest) if newest else None
+    if plan.resume and earlier is not None:
         return Place(earlier, earlier, goes_on=True)
-    return Place(_folder(plan, max(numbers) + 1), earlier, goes_on=False)
+    return Place(_folder(plan, newest + 1), earlier, goes_on=False)
+
+
+def check_resume(plan: Plan) -> None:
+    """Raise RunError if a plan is to go on with a run that is another, or whose log is broken.
+
+    As far as no model is needed to know it.
+    """
+    if plan.results is None or not plan.resume:
+        return
+    place = place_of(plan)
+    if not place.goes_on:
+        _refuse_answers(place.folder)
+    elif place.folder.has_answers():  # without one it begins again, whatever it was to be
+        known = known_of(plan)
+        refuse_other_run(place.folder, known, tuple(known))
 
 
 def open_writer(plan: Plan) -> Writer:
@@ -47,14 +60,11 @@ def open_writer(plan: Plan) -> Writer:
     place = place_of(plan)
     if place.goes_on:
         return Writer(place.folder)
-    for number in count(max(_numbers_of_runs(plan), default=0) + 1):
+    for number in count(_newest_number(plan) + 1):
         folder = _folder(plan, number)
-        if folder.has_answers():
-            if plan.resume:
-                raise RunError(
-                    f"{folder.path}: has answers, and its run.json, which says whose, is gone",
-                    hint="restore it, or move the folder away",
-                )
+        if plan.resume:
+            _refuse_answers(folder)
+        elif folder.has_answers():
             continue
         try:
             writer = Writer(folder)
@@ -86,13 +96,25 @@ def settle(
     return writer.begin(describe, requests)
 
 
+def _refuse_answers(folder: RunFolder) -> None:
+    """Raise RunError for a folder with answers in which no run stands."""
+    if folder.has_answers():
+        raise RunError(
+            f"{folder.path}: has answers, and its run.json, which says whose, is gone",
+            hint="restore it, or move the folder away",
+        )
+
+
 def _folder(plan: Plan, number: int) -> RunFolder:
     name = plan.name if number == 1 else f"{plan.name}-{number}"
     return RunFolder(Path(plan.results or "") / name)
 
 
-def _numbers_of_runs(plan: Plan) -> list[int]:
-    """Return the numbers of the runs that stand under a plan's name; some may be missing."""
+def _newest_number(plan: Plan) -> int:
+    """Return the number of the newest run under a plan's name, 0 if there is none.
+
+    Some before it may be missing.
+    """
     numbered = re.compile(rf"{re.escape(plan.name)}(?:-([2-9]|[1-9][0-9]+))?")
     root = Path(plan.results or "")
     try:
@@ -100,4 +122,4 @@ def _numbers_of_runs(plan: Plan) -> list[int]:
     except OSError as error:
         raise RunError(f"{root}: cannot be read: {error.strerror}") from error
     found = [int(match[1] or 1) for match in map(numbered.fullmatch, names) if match]
-    return [number for number in found if _folder(plan, number).exists()]
+    return max((number for number in found if _folder(plan, number).exists()), default=0)

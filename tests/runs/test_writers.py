@@ -360,7 +360,7 @@ def test_answers_of_a_run_that_says_no_more_whose_they_are_are_left_alone():
     assert (folder / "samples.jsonl").read_bytes() == before
 
 
-@pytest.mark.parametrize("change", ["suite", "seed", "grammar", "log"])
+@pytest.mark.parametrize("change", ["suite", "seed", "grammar", "log", "no manifest", "no model"])
 def test_what_cannot_be_gone_on_with_is_known_before_anything_is_asked(change, monkeypatch, capsys):
     command = ["run", "--model", "python:writers_stand_in:slow", "--results", "r"]
     assert main([*command, "--suite", suite_file(name="second")]) == 0
@@ -372,6 +372,14 @@ def test_what_cannot_be_gone_on_with_is_known_before_anything_is_asked(change, m
         extra = ["--seed", "1"]
     elif change == "grammar":
         monkeypatch.setattr(_manifest, "grammar_sha256", lambda _: "another")
+    elif change == "no manifest":
+        (folder / "run.json").unlink()
+        what = "has answers, and its run.json, which says whose, is gone"
+    elif change == "no model":
+        manifest = json.loads((folder / "run.json").read_bytes())
+        del manifest["model"]
+        (folder / "run.json").write_text(json.dumps(manifest), encoding="utf-8")
+        extra = ["--batch-size", "3"]
     else:
         (folder / "samples.jsonl").write_text("?\n", encoding="utf-8")
         what = "not a sample"
