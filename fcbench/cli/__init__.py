@@ -5,7 +5,7 @@ returns the exit code: 0 success, 1 a threshold is missed, 3 some samples are er
 are the words after the command. Every FcbenchError becomes a line on stderr and exit code 2. Its
 help ends with the module's EXAMPLES, pairs of what is typed after `python -m fcbench` and what that
 does, and with the exit codes, of which EXITS says in the command's own words what they mean. It may
-have `interrupted(typed)`, which returns what to say to whoever ended it with Ctrl-C.
+have `interrupted(args)`, which returns the lines to say to whoever ended it with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ def _guarded(command: str, args: argparse.Namespace) -> int:
         said = f"interrupted: {error}" if error.args else "interrupted"
         sys.stderr.write(f"\n{visible(said)}\n")
         if hasattr(module, "interrupted"):
-            sys.stderr.write(visible(module.interrupted(args.typed)) + "\n")
+            lines = module.interrupted(args)
+            sys.stderr.writelines(f"{visible(line)}\n" for line in lines)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of stdout went away (| head); of stderr's _stderr.Stderr makes nothing.

@@ -42,9 +42,11 @@ def reproduce(args: argparse.Namespace) -> int:
     """Repeat a run, print what differs, and return 1 if a sample does, 3 if none was compared."""
     from fcbench.executors import open_model
     from fcbench.runs import command_of, differences, execute, make_folder, plan_again, read_run
+    from fcbench.runs._place import place_of
 
     given = _given(args)
     plan = plan_again(args.reproduce, given)
+    args.places = [(plan, place_of(plan))]  # for run.interrupted
     then = read_run(args.reproduce, plan.suite)
     sys.stderr.write(f"repeats {visible(command_of(then.manifest))}\n")
     make_folder(Path(args.results))

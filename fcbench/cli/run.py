@@ -12,9 +12,10 @@ from fcbench.text import visible
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from fcbench.runs import Plan, Scores
+    from fcbench.runs._place import Place
     from fcbench.types import Run
 
 EXAMPLES = (
@@ -222,11 +223,23 @@ def run(args: argparse.Namespace) -> int:
     return _verdict(scored, args)
 
 
-def interrupted(typed: Sequence[str]) -> str:
+def interrupted(args: argparse.Namespace) -> list[str]:
     """Return how to go on with what was typed, as far as it can be gone on with."""
-    resume = [] if "--resume" in typed else ["--resume"]
-    command = shlex.join(["python", "-m", "fcbench", "run", *typed, *resume])
-    return f"go on with: {command}"
+    from fcbench.runs._place import place_of
+
+    command = ["python", "-m", "fcbench", "run", *args.typed]
+    if args.resume:
+        return [f"go on with: {shlex.join(command)}"]
+    places: list[tuple[Plan, Place]] = getattr(args, "places", [])
+    waiting = [place for plan, place in places if place_of(plan).folder.path == place.folder.path]
+    # An earlier run of the same name, perhaps a whole one, is not what was asked for.
+    if len(waiting) == len(places):
+        return [f"nothing is stored yet, begin again with: {shlex.join(command)}"]
+    taken = [place.earlier.path for place in waiting if place.earlier is not None]
+    return [
+        *(f"{path} is older than this command, --resume takes it all the same" for path in taken),
+        f"go on with: {shlex.join([*command, '--resume'])}",
+    ]
 
 
 def _runs(args: argparse.Namespace) -> Iterator[Run]:
@@ -234,9 +247,11 @@ def _runs(args: argparse.Namespace) -> Iterator[Run]:
     from fcbench.backends import check_model
     from fcbench.executors import open_model
     from fcbench.runs import check_resume, execute, make_folder
+    from fcbench.runs._place import place_of
 
     # What can be known to be wrong is found before the first model loads, not hours later.
     plans = {model: list(_plans(args, model)) for model in args.model}
+    args.places = [(plan, place_of(plan)) for of_model in plans.values() for plan in of_model]
     for model, of_model in plans.items():
         for plan in of_model:
             check_resume(plan)

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import fcbench
-from fcbench import Sample
+from fcbench import Sample, executors
 from fcbench.backends.python import PythonBackend
 from fcbench.cli import main
 from fcbench.errors import RunError, UsageError
@@ -520,6 +520,56 @@ def test_a_run_that_is_gone_on_with_can_be_interrupted_too(monkeypatch):
     assert n > first
     assert f"{n} of 40 answers are stored" in err
     assert err.count("--resume") == 1
+
+
+def asked_of(*modules):
+    """What is typed to ask a model of each module."""
+    models = [word for name in modules for word in ("--model", f"python:{name}:other")]
+    return ["run", *models, "--suite", "original_experiment", "--results", "r"]
+
+
+def interrupted_while_it_loads(monkeypatch, capsys, command, name):
+    """Return what is said where Ctrl-C is pressed while the model of a module loads."""
+    load = executors.open_model
+
+    def interrupted_load(model, *options):
+        if model == f"python:{name}:other":
+            raise KeyboardInterrupt
+        return load(model, *options)
+
+    capsys.readouterr()
+    with monkeypatch.context() as patched:
+        patched.setattr(executors, "open_model", interrupted_load)
+        assert main(command) == 130
+    return capsys.readouterr().err.splitlines()
+
+
+def test_before_a_run_has_begun_no_earlier_one_is_offered_in_its_place(monkeypatch, capsys):
+    command = asked_of("writers_stand_in")
+    assert main(command) == 0
+    said = interrupted_while_it_loads(monkeypatch, capsys, command, "writers_stand_in")
+    begin = "nothing is stored yet, begin again with: "
+    assert said[-1] == begin + shlex.join(["python", "-m", "fcbench", *command])
+    resumed = [*command, "--resume"]
+    said = interrupted_while_it_loads(monkeypatch, capsys, resumed, "writers_stand_in")
+    assert said[-1] == "go on with: " + shlex.join(["python", "-m", "fcbench", *resumed])
+
+
+@pytest.mark.parametrize("had", [True, False])
+def test_of_several_runs_the_one_that_resume_would_take_of_earlier_is_named(
+    had, monkeypatch, capsys
+):
+    Path("second.py").write_text(MODEL, encoding="utf-8")
+    command = asked_of("writers_stand_in", "second")
+    assert main(command if had else asked_of("writers_stand_in")) == 0
+    said = interrupted_while_it_loads(monkeypatch, capsys, command, "second")
+    assert said[-1] == "go on with: " + shlex.join(
+        ["python", "-m", "fcbench", *command, "--resume"]
+    )
+    named = [line for line in said if line.endswith("--resume takes it all the same")]
+    assert [line.split()[0] for line in named] == (
+        ["r/original_experiment--python-second-other--chat"] if had else []
+    )
 
 
 @pytest.fixture
