@@ -42,6 +42,16 @@ def _hide(word: re.Match[str]) -> str:
     return f"{scheme}{found}{'[hidden]' * bool(at)}{at}{place}{query}{'[hidden]' * bool(query)}"
 
 
+def in_a_line(error: Exception, length: int = 300) -> str:
+    r"""Return what another library says went wrong, in one line without secrets, and cut.
+
+    >>> in_a_line(OSError("no answer:\n http://me:pass@a.example"), 33)
+    'no answer: http://[hidden]@a.exa…'
+    """
+    # In this order: half an address does not show that what it begins with is a password.
+    return shorten(without_secrets(" ".join(str(error).split())), length)
+
+
 def width(text: str) -> int:
     """Return the columns of a terminal that a text takes: wide characters two, combining none."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)

@@ -29,7 +29,7 @@ from fcbench import registry
 from fcbench.backends._served import seed_of
 from fcbench.backends._windows import windows
 from fcbench.errors import BackendError, MissingExtra, ModelError, UsageError
-from fcbench.text import without_secrets
+from fcbench.text import in_a_line
 from fcbench.types import Decoding, Sample
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ class VllmBackend:
             return self._run([ids for _, ids in chunk], params, self._adapter)
         # The boundary to the engine: out of memory, a worker that died, anything.
         except Exception as error:
-            what = f"{self.manifest['name']}: the engine failed: {_in_a_line(error)}"
+            what = f"{self.manifest['name']}: the engine failed: {_named(error)}"
             if self.has_answered:
                 raise BackendError(what) from error
             raise ModelError(
@@ -326,7 +326,7 @@ class VllmBackend:
         # The boundary to somebody's adapter files: vLLM raises what it stumbles over.
         except Exception as error:
             raise ModelError(
-                f"{adapter}: does not fit the model: {_in_a_line(error)}",
+                f"{adapter}: does not fit the model: {_named(error)}",
                 hint="python -m fcbench merge BASE --adapter … --out FOLDER, then vllm:FOLDER",
             ) from error
         difference = max(abs(plain - adapted) for plain, adapted in pairs)
@@ -365,7 +365,7 @@ def _load(name: str, arguments: dict[str, Any]) -> Any:
         return LLM(**arguments)
     # The boundary to somebody's model files and drivers: vLLM raises what it stumbles over.
     except Exception as error:
-        raise ModelError(f"vllm:{name}: cannot be loaded: {_in_a_line(error)}") from error
+        raise ModelError(f"vllm:{name}: cannot be loaded: {_named(error)}") from error
 
 
 def _adapter_config(options: ModelOptions) -> dict[str, Json] | None:
@@ -389,8 +389,8 @@ def _adapter_config(options: ModelOptions) -> dict[str, Json] | None:
     return config
 
 
-def _in_a_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {without_secrets(' '.join(str(error).split()))[:300]}"
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {in_a_line(error)}"
 
 
 def _sample(request: Request, **fields: Any) -> Sample:

@@ -120,7 +120,7 @@ def _guarded(command: str, args: argparse.Namespace) -> int:
             sys.stderr.writelines(f"{visible(line)}\n" for line in lines)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of stdout went away (| head); of stderr's _stderr.Stderr makes nothing.
+        # The reader of stdout went away (| head). That stderr's did is no error: _stderr.Stderr.
         # Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK

@@ -19,6 +19,7 @@ from lark.parsers.lalr_analysis import Shift
 
 from fcbench.errors import FormatError
 from fcbench.paths import data_folder
+from fcbench.text import in_a_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,9 +79,8 @@ class Grammar:
         except (OSError, UnicodeDecodeError) as error:
             raise FormatError(f"{path}: cannot be read: {error}") from error
         except (LarkError, re.error) as error:
-            first = " ".join(str(error).split())
             raise FormatError(
-                f"{path}: not an LALR grammar: {first[:300]}",
+                f"{path}: not an LALR grammar: {in_a_line(error)}",
                 hint="fcbench grammars are LALR(1) with the start rule `turn`",
             ) from error
         self.patterns = {t.name: t.pattern.to_regexp() for t in self.lark.terminals}

@@ -36,8 +36,8 @@ log = logging.getLogger("fcbench")
 def execute(plan: Plan, backend: Backend | None = None, *, finishes: bool = False) -> Run:
     """Carry out a plan; `backend` is its model if that is already loaded.
 
-    With `finishes`, the first Ctrl-C or SIGTERM lets the batch that is being answered come to its
-    end, which is then Interrupted; the second ends it at once, as any does without.
+    With `finishes`, the first signal of _interrupt lets the batch that is being answered come to
+    its end, which is then Interrupted; the second ends it at once, as any does without.
     """
     backend = backend or open_model(plan.model, plan.model_options, plan.where)
     plan = with_format(plan, backend)

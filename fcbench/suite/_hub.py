@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from fcbench.errors import MissingExtra, SuiteError
-from fcbench.text import without_secrets
+from fcbench.text import in_a_line
 
 HUB = "hf://datasets/"
 LARGEST = 512 * 2**20
@@ -39,9 +39,9 @@ def download(name: str) -> dict[str, bytes]:
         raise
     # The boundary to a server: whatever the hub's client raises means that it cannot be read.
     except Exception as error:
-        what = without_secrets(" ".join(str(error).split()))[:200]
+        what = f"{type(error).__name__}: {in_a_line(error)}"
         raise SuiteError(
-            f"hf:{name}: cannot be read from the hub: {type(error).__name__}: {what}",
+            f"hf:{name}: cannot be read from the hub: {what}",
             hint="download its .jsonl file and give its path instead",
         ) from error
     if not files:

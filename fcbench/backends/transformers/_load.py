@@ -21,7 +21,7 @@ from fcbench.errors import MissingExtra, ModelError, UsageError, nearest
 from fcbench.formats._bounds import bounded
 from fcbench.formats._jinja import MODELS_OWN
 from fcbench.paths import ADAPTER_WEIGHTS
-from fcbench.text import without_secrets
+from fcbench.text import in_a_line
 from fcbench.types import ChatTemplate, Decoding, Json
 
 if TYPE_CHECKING:
@@ -272,9 +272,8 @@ def _load_or_explain(name: str, loader: Any, folder: str, **options: Any) -> Any
         untrusted = _trust.needs_code(name, error)
         if untrusted is not None:
             raise untrusted from error
-        what = without_secrets(" ".join(str(error).split()))[:300]  # the hub's address is in it
         hint = None if Path(folder).is_dir() else "no folder has this name either"
-        raise ModelError(f"{name}: cannot be loaded: {what}", hint) from error
+        raise ModelError(f"{name}: cannot be loaded: {in_a_line(error)}", hint) from error
 
 
 def bos_of(tokenizer: Any) -> str:
@@ -328,9 +327,8 @@ def _apply_adapter(model: Any, tokenizer: Any, adapter: str) -> tuple[Any, dict[
         raise
     # The boundary to somebody's adapter files, as above.
     except Exception as error:
-        what = " ".join(str(error).split())[:200]
         raise ModelError(
-            f"{adapter}: does not fit the model (another architecture?): {what}"
+            f"{adapter}: does not fit the model (another architecture?): {in_a_line(error)}"
         ) from error
     # peft leaves layers as they were and only warns when keys are missing, and says nothing at all
     # when the file holds more than the model takes.

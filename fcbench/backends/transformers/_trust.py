@@ -51,7 +51,7 @@ def refuse_pickles(folder: Path, name: str) -> None:
 
 
 def _shards(index: dict[str, Json]) -> list[str]:
-    """Return the files that an index names; none where it is broken: loading tells what is."""
+    """Return the files that an index names; none where it names them otherwise: loading tells."""
     weight_map = index.get("weight_map")
     return sorted(set(map(str, weight_map.values()))) if isinstance(weight_map, dict) else []
 
