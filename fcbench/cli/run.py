@@ -305,7 +305,7 @@ def _verdict(scored: list[Scores], args: argparse.Namespace) -> int:
         for line in scores.missed(dict(args.fail_under), args.interval)
     ]
     for line in missed:
-        sys.stderr.write(f"missed: {line}\n")
+        sys.stderr.write(f"missed: {visible(line)}\n")
     if n_errors:
         _, where = next(s.tallies.first_error for s in scored if s.tallies.first_error is not None)
         sys.stderr.write(f"{n_errors} samples are errors, the first in {visible(where)}\n")

@@ -111,6 +111,17 @@ def test_a_run_that_is_left_out_is_named_escaped(runs, capfd, tmp_path):
         assert moves_nothing(out + err)
 
 
+def test_a_threshold_that_is_missed_is_told_escaped(runs, capfd, tmp_path):
+    outputs = tmp_path / f"{HOSTILE}.jsonl"
+    outputs.write_text(json.dumps({"id": HOSTILE, "text": "no"}), encoding="utf-8")
+    command = ["run", "--model", f"replay:{outputs}", "--suite", runs[1]]
+    capfd.readouterr()
+    assert main([*command, "--fail-under", "name_match=1"]) == 1
+    out, err = capfd.readouterr()
+    assert "missed: " in err
+    assert moves_nothing(out + err)
+
+
 def test_what_an_exported_file_says_of_itself_is_shown_escaped():
     said = _export_gguf.Metadata(
         architecture=HOSTILE, tokenizer=HOSTILE, pre=HOSTILE, n_vocab=1, context_length=1,
