@@ -16,6 +16,7 @@ import msgspec
 
 from fcbench.errors import FcbenchError, RunError
 from fcbench.metrics import HEADLINE, unit_of
+from fcbench.paths import within
 from fcbench.report import page
 from fcbench.report._safe import plain, table
 from fcbench.runs import read_run, score
@@ -281,14 +282,21 @@ def _percent(share: float) -> str:
 
 
 def write(rows: Sequence[Row], results: Path) -> None:
-    """Write leaderboard.md, .csv and .json, each whole or as it was. RunError if it cannot be."""
+    """Write leaderboard.md, .csv and .json, each whole or as it was. RunError if it cannot be.
+
+    The results may be somebody else's: a link among them leads to no file of yours.
+    """
     texts = {
         "md": "# Leaderboard\n\n" + as_text(rows, "github"),
         "csv": as_csv(rows),
         "json": as_json(rows),
     }
     for ending, text in texts.items():
-        page.write(results / f"leaderboard.{ending}", text)
+        try:
+            path = within(results, f"leaderboard.{ending}")
+        except ValueError as error:
+            raise RunError(f"{results}: {error}") from error
+        page.write(path, text)
 
 
 def as_json(rows: Iterable[Row]) -> str:

@@ -43,9 +43,19 @@ def test_a_full_disk_leaves_the_earlier_leaderboard(row, tmp_path, monkeypatch):
 
 def test_what_cannot_be_replaced_is_a_clear_error_and_leaves_nothing_beside_it(row, tmp_path):
     (tmp_path / "leaderboard.md").mkdir()
-    with pytest.raises(RunError, match=r"leaderboard\.md: cannot be written"):
+    with pytest.raises(RunError, match=r"leaderboard\.md is no plain file"):
         leaderboard.write([row], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["leaderboard.md"]
+
+
+def test_no_leaderboard_is_written_through_a_link_that_leads_out_of_the_results(row, tmp_path):
+    mine, results = tmp_path / "mine", tmp_path / "results"
+    mine.write_text("kept", encoding="utf-8")
+    results.mkdir()
+    (results / "leaderboard.csv").symlink_to(mine)
+    with pytest.raises(RunError, match=r"leaderboard\.csv is a symbolic link that leads out"):
+        leaderboard.write([row], results)
+    assert mine.read_text("utf-8") == "kept"
 
 
 def test_of_two_that_are_written_together_one_stays_whole(row, tmp_path, monkeypatch):
@@ -71,4 +81,4 @@ def test_a_folder_that_cannot_be_written_to_shows_its_leaderboard_all_the_same(t
     said = capsys.readouterr()
     assert "gemma3-270m" in said.out
     assert said.err.startswith("RunError: ")
-    assert "leaderboard.md: cannot be written" in said.err
+    assert "leaderboard.md is no plain file" in said.err
