@@ -68,11 +68,11 @@ def nested(levels):
 SLOW = {
     "pattern": {"properties": {"x": {"pattern": "^(a+)+$"}}},
     "in a name": {"patternProperties": {"^(a+)+$": {}}},
-    "doubling": doubling(14),
-    "unevaluated": nested(14),
+    "doubling": doubling(20),
+    "unevaluated": nested(22),
     "unique": {"properties": {"z": {"uniqueItems": True}}},
 }
-HARD = {"x": "a" * 24 + "!", "a" * 24 + "!": 1, "z": [{"a": i} for i in range(3000)]}
+HARD = {"x": "a" * 34 + "!", "a" * 34 + "!": 1, "z": [{"a": i} for i in range(20_000)]}
 
 
 @pytest.mark.parametrize("name", SLOW)
