@@ -20,7 +20,12 @@ def watched(tmp_path_factory):
     done = subprocess.run(
         [sys.executable, "-m", "tests.security.planted"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            # Its own: pytest takes away what earlier test runs left, planted files among it.
+            "PYTEST_DEBUG_TEMPROOT": str(tmp_path_factory.mktemp("temporary")),
+        },
         capture_output=True,
         check=False,
     )
