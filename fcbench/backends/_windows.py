@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +20,11 @@ def windows(requests: Iterable[Request], n: int = WINDOW) -> Iterator[list[Reque
     left = iter(requests)
     while part := list(islice(left, n)):
         yield part
+
+
+def until_closed(part: Iterable[Request], whole: Sequence[Request]) -> Iterator[Request]:
+    """Yield requests that were read ahead, until somebody has ended the run of all of them."""
+    return takewhile(lambda _: not is_closed(whole), part)
 
 
 def is_closed(requests: Sequence[Request]) -> bool:

@@ -28,7 +28,6 @@ import logging
 import os
 import re
 from functools import partial
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from fcbench.backends import Outline
@@ -36,7 +35,7 @@ from fcbench.backends._http import Endpoint, key_for
 from fcbench.backends._native import calls_of
 from fcbench.backends._ollama_show import Shown, digest_of, read_shown
 from fcbench.backends._served import answer_all, check_served, failed, seed_of
-from fcbench.backends._windows import is_closed
+from fcbench.backends._windows import until_closed
 from fcbench.errors import BackendError, FormatError, ModelError, UsageError
 from fcbench.formats import render
 from fcbench.types import Call, Sample
@@ -148,7 +147,7 @@ class OllamaBackend:
         n_at_once = self._options.batch_size or N_AT_ONCE
         n_swallowed = 0
         # All were read for num_ctx: without a look, an interrupted run would finish them all.
-        wanted = takewhile(lambda _: not is_closed(requests), requests)
+        wanted = until_closed(requests, requests)
         for sample in answer_all(wanted, decoding, ask, n_at_once=n_at_once):
             self.has_answered = self.has_answered or sample.error is None
             n_swallowed += _is_swallowed(sample)

@@ -9,7 +9,7 @@ import pytest
 from fcbench.backends import ModelOptions, check_model
 from fcbench.backends._clock import Clock
 from fcbench.backends._template import template_of
-from fcbench.backends.gguf import _check
+from fcbench.backends.gguf import _ask, _check
 from fcbench.backends.gguf._ask import Asking
 from fcbench.backends.gguf._file import read_metadata
 from fcbench.backends.gguf._probe import adapter_record, is_finite
@@ -388,6 +388,17 @@ def test_what_the_servers_parser_refuses_is_no_call_beside_its_text():
     # llama.cpp takes the bos out of what the template wrote, and reads it with one.
     assert body_of(server, "/tokenize")["content"] == "rendered"
     assert body_of(server, "/tokenize")["add_special"] is True
+
+
+def test_the_tokens_of_no_more_prompts_are_kept_than_are_answered_together(monkeypatch):
+    monkeypatch.setattr(_ask, "WINDOW", 3)
+    server = StandIn()
+    asking = Asking(server, keeps_prefixes=True)
+    for i in (1, 2, 3, 3, 2, 1, 4, 4):
+        request = Request(Case(f"{i}", [], [], []), f"{i}", f"hash {i}", 0, native=False)
+        assert asking.tokens(request) == [2, 100]
+        assert len(asking._tokens) <= 3
+    assert [body["content"] for _, body in server.asked] == ["1", "2", "3", "4"]
 
 
 def test_any_other_fault_of_the_chat_endpoint_stays_one():

@@ -15,14 +15,13 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import weakref
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcbench.backends import Outline
 from fcbench.backends._served import answer_all, failed
 from fcbench.backends._template import template_of
-from fcbench.backends._windows import is_closed, windows
+from fcbench.backends._windows import until_closed, windows
 from fcbench.backends.gguf._ask import Asking
 from fcbench.backends.gguf._check import check
 from fcbench.backends.gguf._probe import adapter_record, check_finite, probe
@@ -141,7 +140,7 @@ class GgufBackend:
         # Prompts that begin alike meet in a slot, which keeps what it has read.
         ready.sort(key=lambda request: request.prompt)
         n_slots = self._llama.settings.n_slots
-        wanted = takewhile(lambda _: not is_closed(whole), ready)
+        wanted = until_closed(ready, whole)
         for sample in answer_all(wanted, decoding, self._asking.ask, n_at_once=n_slots):
             self.has_answered = self.has_answered or sample.error is None
             yield sample

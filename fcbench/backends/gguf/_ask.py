@@ -12,6 +12,7 @@ from fcbench.backends._completions import Answer, chat_body, read_chat, sample_o
 from fcbench.backends._faults import PARSER_REFUSES
 from fcbench.backends._served import seed_of
 from fcbench.backends._told import told
+from fcbench.backends._windows import WINDOW
 from fcbench.backends.gguf._probe import Ids, check_tail
 from fcbench.errors import BackendError
 from fcbench.types import Sample
@@ -104,6 +105,8 @@ class Asking:
             # llama.cpp takes the bos away, and puts it there again when it reads it.
             body = {"content": text, "add_special": request.native, "parse_special": True}
             said = told(self.endpoint.post("/tokenize", body), Ids, "/tokenize")
+            if len(self._tokens) >= WINDOW:  # of a part that is answered, or nearly
+                self._tokens.clear()
             known = self._tokens[request.prompt_sha256] = said.tokens
         return known
 
