@@ -10,8 +10,6 @@ CPU seconds, the least of a few runs. Writes adversarial.json and adversarial.md
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from tabulate import tabulate
 from fcbench import parse, registry
 from fcbench.formats import module_of
 from tests.benchmarks.machine import machine
+from tests.benchmarks.result import write_result
 
 MEGABYTE = 1_000_000
 RUNS = 3
@@ -104,12 +103,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("results/benchmarks"))
     args = parser.parse_args()
     rows = measure(registry.names("formats"), args.length)
-    args.folder.mkdir(parents=True, exist_ok=True)
-    content = json.dumps({**machine(), "rows": rows}, indent=2) + "\n"
-    (args.folder / "adversarial.json").write_text(content, encoding="utf-8")
-    text = as_markdown(rows)
-    (args.folder / "adversarial.md").write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    write_result(args.folder, "adversarial", {**machine(), "rows": rows}, as_markdown(rows))
 
 
 def as_markdown(rows: list[dict[str, object]]) -> str:

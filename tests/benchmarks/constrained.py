@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import statistics
 import sys
 import time
@@ -36,6 +35,7 @@ from fcbench.types import Decoding
 from tests.benchmarks.generation.prompts import SETS, SHARED, alike, distinct_cases
 from tests.benchmarks.generation.setting import Setting
 from tests.benchmarks.generation.tuned import tuned_model
+from tests.benchmarks.result import write_result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,12 +80,7 @@ def main() -> None:
             for group in measure(args, model, name, None if batch == OWN else int(batch))
         ],
     }
-    args.folder.mkdir(parents=True, exist_ok=True)
-    text = as_markdown(result)
-    path = args.folder / "constrained.json"
-    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    path.with_suffix(".md").write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    write_result(args.folder, "constrained", result, as_markdown(result))
 
 
 # Measuring

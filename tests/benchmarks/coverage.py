@@ -8,10 +8,8 @@ Writes coverage.json and coverage.md, prints the latter.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import platform
-import sys
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -23,6 +21,7 @@ from tabulate import tabulate
 from fcbench.stats import Method, clustered, coverage, paired_bootstrap, wilson
 from fcbench.stats._coverage import ends
 from fcbench.stats._difference import _percentiles, score_interval
+from tests.benchmarks.result import write_result
 
 SIZES = (20, 100, 1000)
 METHODS: tuple[Method, ...] = ("wilson", "clopper-pearson")
@@ -275,18 +274,14 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("results/benchmarks"))
     args = parser.parse_args()
     tables = measure(args.simulations, args.resamples)
-    args.folder.mkdir(parents=True, exist_ok=True)
     facts = {
         "python": platform.python_version(),
         "numpy": np.__version__,
         "simulations": args.simulations,
         "resamples": args.resamples,
     }
-    content = json.dumps({**facts, **tables}, indent=2) + "\n"
-    (args.folder / "coverage.json").write_text(content, encoding="utf-8")
     text = as_markdown(tables, args.simulations)
-    (args.folder / "coverage.md").write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    write_result(args.folder, "coverage", {**facts, **tables}, text)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from fcbench import load_suite, render
 from fcbench.cli import main as fcbench
 from tests.benchmarks.machine import machine
 from tests.benchmarks.replay import answered, peak_bytes
+from tests.benchmarks.result import write_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,11 +65,7 @@ def main() -> None:
     args = parser.parse_args()
     rows = [row for each in args.sizes for row in measure_all(each, args.seed)]
     result = {"suite": SUITE, "seed": args.seed, **machine(), "rows": rows}
-    args.folder.mkdir(parents=True, exist_ok=True)
-    text = as_markdown(result)
-    (args.folder / "memory.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    (args.folder / "memory.md").write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    write_result(args.folder, "memory", result, as_markdown(result))
 
 
 def size(text: str) -> Size:

@@ -15,10 +15,8 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import os
 import statistics
-import sys
 import time
 import warnings
 from collections import Counter
@@ -32,6 +30,7 @@ from fcbench import parse
 from fcbench.matching import judge
 from tests.benchmarks import bfcl
 from tests.benchmarks.machine import machine
+from tests.benchmarks.result import write_result
 from tests.benchmarks.workload import SHAPES, STATES, Output, outputs
 from tests.fuzz import reference
 
@@ -80,11 +79,7 @@ def main() -> None:
         "left_out": missing,
         **result,
     }
-    args.folder.mkdir(parents=True, exist_ok=True)
-    text = as_markdown(result)
-    (args.folder / "parse.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    (args.folder / "parse.md").write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    write_result(args.folder, "parse", result, as_markdown(result))
 
 
 def stay_on_one_core() -> None:

@@ -14,7 +14,6 @@ Writes plugin.json and plugin.md, and prints the latter.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -31,6 +30,7 @@ from tabulate import tabulate
 
 from fcbench.stats import paired_bootstrap
 from tests.benchmarks.machine import system
+from tests.benchmarks.result import write_result
 
 ROOT = Path(__file__).parents[2]
 NEEDED = ("pytest", "pluggy", "iniconfig", "packaging", "Pygments")
@@ -65,11 +65,7 @@ def main() -> None:
         "import_ms": median(imported),
         "rows": rows,
     }
-    args.folder.mkdir(parents=True, exist_ok=True)
-    text = as_markdown(result)
-    (args.folder / "plugin.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    (args.folder / "plugin.md").write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    write_result(args.folder, "plugin", result, as_markdown(result))
 
 
 def environments(folder: Path) -> tuple[str, str]:

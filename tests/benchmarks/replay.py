@@ -30,6 +30,7 @@ from tabulate import tabulate
 from fcbench import load_suite, render, score
 from fcbench.types import Call
 from tests.benchmarks.machine import machine
+from tests.benchmarks.result import write_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,11 +61,7 @@ def main() -> None:
                     )
                 rows.append({"outputs": kind, "lines": n_lines, **measure(path)})
     result = {"suite": SUITE, "seed": args.seed, **machine(), "rows": rows}
-    args.folder.mkdir(parents=True, exist_ok=True)
-    text = as_markdown(result)
-    (args.folder / "replay.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    (args.folder / "replay.md").write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    write_result(args.folder, "replay", result, as_markdown(result))
 
 
 def outputs(n_lines: int, kind: str, seed: int) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -30,6 +29,7 @@ from fcbench import load_suite
 from fcbench.executors import Where
 from fcbench.executors._cluster import Cluster
 from tests.benchmarks.machine import system
+from tests.benchmarks.result import write_result
 
 if TYPE_CHECKING:
     from fcbench.suite import Suite
@@ -87,11 +87,7 @@ def main() -> None:
         "measured": msgspec.to_builtins(measured),
         "rows": [row(stated, measured, size) for size in (0.27, 1.0, 4.0, 12.0)],
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    text = as_markdown(result)
-    (folder / "scale.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    (folder / "scale.md").write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    write_result(folder, "scale", result, as_markdown(result))
 
 
 def answer(prompts: list[str]) -> list[str]:

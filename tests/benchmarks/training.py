@@ -28,6 +28,7 @@ import fcbench
 from fcbench.metrics import HEADLINE
 from suites.mobile_actions.more import more, write
 from tests.benchmarks.machine import system
+from tests.benchmarks.result import write_result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,10 +67,7 @@ def main() -> None:
         "speeds": speeds,
         "learned": learned,
     }
-    args.folder.mkdir(parents=True, exist_ok=True)
-    (args.folder / "training.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
-    (args.folder / "training.md").write_text(as_markdown(result), "utf-8")
-    sys.stdout.write(as_markdown(result))
+    write_result(args.folder, "training", result, as_markdown(result))
 
 
 def in_a_process(args: argparse.Namespace, name: str, *options: str) -> dict[str, Any]:
