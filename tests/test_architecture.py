@@ -17,7 +17,7 @@ FLOORS = [
     {"types"},
     {"text"},
     {"errors"},
-    {"stats", "paths", "registry"},
+    {"stats", "paths", "packages", "registry"},
     {"formats"},
     {"schemas"},
     {"prompts", "backends", "suite", "matching", "metrics"},

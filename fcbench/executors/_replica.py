@@ -7,8 +7,6 @@ Refusal, because most of our errors cannot be sent from one process to another.
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
-import importlib.util
 import logging
 import os
 import platform
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from fcbench import errors
+from fcbench import errors, packages
 from fcbench.errors import BackendError, FcbenchError, ModelError
 from fcbench.types import Json, Sample
 
@@ -146,11 +144,7 @@ def _refusal(error: FcbenchError) -> Refusal:
 
 def versions() -> dict[str, str]:
     """Return the versions of the packages that an answer depends on, as far as there are any."""
-    return {
-        package: importlib.metadata.version(package)
-        for package in COMPARED_PACKAGES
-        if importlib.util.find_spec(package) is not None
-    }
+    return packages.versions(COMPARED_PACKAGES)
 
 
 @contextlib.contextmanager

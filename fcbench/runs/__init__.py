@@ -28,12 +28,12 @@ from fcbench.backends._given import backend_of
 from fcbench.backends.python import is_known_again
 from fcbench.errors import UsageError
 from fcbench.executors import open_model
+from fcbench.packages import versions
 from fcbench.runs._command import command_of
 from fcbench.runs._compare import Comparison, Flip, Side, compare, compare_all
 from fcbench.runs._folder import RunFolder, make_folder
 from fcbench.runs._forecast import Forecast
 from fcbench.runs._generate import execute
-from fcbench.runs._manifest import versions
 from fcbench.runs._place import check_resume
 from fcbench.runs._plan import DECODE_MODES, Options, Plan, plan
 from fcbench.runs._preview import Preview, preview, tokens_of

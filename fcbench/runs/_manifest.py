@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import os
 import platform
 import sys
@@ -16,6 +15,7 @@ import msgspec
 
 from fcbench.errors import RunError
 from fcbench.formats import grammar_sha256
+from fcbench.packages import versions
 from fcbench.runs._version import LOG_VERSION
 from fcbench.types import Matching
 
@@ -134,28 +134,13 @@ def _digest(parts: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Return the versions of those packages that are installed."""
-    return {package: found for package in packages if (found := _version(package)) is not None}
-
-
-@cache  # to read a large package's metadata takes as long as to judge a hundred samples
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 def refuse_other_run(
     folder: RunFolder, manifest: Mapping[str, Json], fields: Sequence[str] = IDENTITY
 ) -> None:
     """Raise RunError unless the run in a folder is one of the same fields."""
-    earlier = folder.manifest()
-    # Through JSON, because that is what the earlier one went through.
-    now = msgspec.json.decode(msgspec.json.encode(manifest))
+    earlier, now = with_unsaid(folder.manifest()), as_stored(manifest)
     for field in fields:
-        keys = _differing(_said(earlier, field), now[field])
+        keys = _differing(earlier.get(field, {}), now[field])
         keys = [key for key in keys if not _is_free(field, key, earlier)]
         if keys:
             names = ", ".join(f"{field}.{key}" if key else field for key in keys)
@@ -181,9 +166,17 @@ def _is_free(field: str, key: str, earlier: Mapping[str, Json]) -> bool:
     return field == "batch_size" and is_exact
 
 
-def _said(manifest: Mapping[str, Json], field: str) -> Json:
-    said = manifest.get(field, {})
-    return {**UNSAID[field], **said} if field in UNSAID and isinstance(said, dict) else said
+def as_stored(manifest: Mapping[str, Json]) -> dict[str, Json]:
+    """Return a manifest as it is once it went through JSON, as every stored one did."""
+    stored: dict[str, Json] = msgspec.json.decode(msgspec.json.encode(manifest))
+    return stored
+
+
+def with_unsaid(manifest: Mapping[str, Json]) -> dict[str, Json]:
+    """Return a manifest with what it does not say, because its run began before that was said."""
+    said = {field: manifest.get(field, {}) for field in UNSAID}
+    filled = {f: {**UNSAID[f], **s} if isinstance(s, dict) else s for f, s in said.items()}
+    return {**manifest, **filled}
 
 
 def _differing(earlier: Json, now: Json) -> list[str]:

@@ -57,10 +57,10 @@ def open_writer(plan: Plan) -> Writer:
 
     RunError for an earlier run that another process is writing to.
     """
-    place = place_of(plan)
-    if place.goes_on:
-        return Writer(place.folder)
-    for number in count(_newest_number(plan) + 1):
+    newest = _newest_number(plan)
+    if plan.resume and newest:
+        return Writer(_folder(plan, newest))
+    for number in count(newest + 1):
         folder = _folder(plan, number)
         if plan.resume:
             _refuse_answers(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fcbench.suite import Suite
-    from fcbench.types import Json
+    from fcbench.types import Case, Json
 
 
 class _Described(msgspec.Struct):
@@ -61,12 +61,27 @@ class _Manifest(msgspec.Struct):
     started_at: str
 
 
+class Begun(NamedTuple):
+    """A run as it began: what it was to be, over which suite and which cases of it."""
+
+    manifest: dict[str, Json]
+    suite: Suite
+    cases: list[Case]
+
+
 def read_run(path: str | Path, suite: Suite | None = None) -> Run:
     """Return the run in a folder, finished or not, with the cases that it is over.
 
     `suite` is the run's own where it is at hand; else it is loaded from where it was then.
     RunError if it is not a run, or if its suite has changed since or is elsewhere.
     """
+    manifest, _, cases = read_begun(path, suite)
+    folder = RunFolder(Path(path))
+    return Run(manifest, cases, folder.log(case.id for case in cases), str(folder.path))
+
+
+def read_begun(path: str | Path, suite: Suite | None = None) -> Begun:
+    """Return what there is of a run beside its log. As `read_run`."""
     folder = RunFolder(Path(path))
     manifest = folder.manifest()
     try:
@@ -93,7 +108,7 @@ def read_run(path: str | Path, suite: Suite | None = None) -> Run:
             hint="restore it in suite.toml, or run again",
         )
     cases = select(suite, described.tags, described.limit, described.sample, said.seed)
-    return Run(manifest, cases, folder.log(case.id for case in cases), str(folder.path))
+    return Begun(manifest, suite, cases)
 
 
 def matching_of(manifest: Mapping[str, Json]) -> Matching:

@@ -14,10 +14,10 @@ import msgspec
 
 from fcbench.errors import RunError, UsageError
 from fcbench.runs._command import DTYPES, LOADED_HERE
-from fcbench.runs._manifest import UNSAID
+from fcbench.runs._manifest import as_stored, with_unsaid
 from fcbench.runs._place import place_of
 from fcbench.runs._plan import plan
-from fcbench.runs._read import read_run
+from fcbench.runs._read import read_begun
 from fcbench.suite import Suite, load_suite
 from fcbench.text import n_alike
 from fcbench.types import Json, Record, Run, Sample
@@ -110,8 +110,8 @@ def plan_again(path: str | Path, now: Mapping[str, Any]) -> Plan:
     suite = now.get("suite")
     if suite is not None and not isinstance(suite, Suite):
         suite = load_suite(suite)
-        now = {**now, "suite": suite}
-    manifest = read_run(path, suite).manifest
+    begun = read_begun(path, suite)  # without its log, which may be long
+    manifest = begun.manifest
     try:
         said = msgspec.convert(manifest, _Said)
         adapter = msgspec.convert((said.model.adapter or {}).get("name"), str | None)
@@ -129,7 +129,6 @@ def plan_again(path: str | Path, now: Mapping[str, Any]) -> Plan:
     options = {
         **msgspec.structs.asdict(said.computed),
         "model": said.model.name,
-        "suite": described["source"],
         "prompt": "file" if asked["file"] else asked["mode"],
         "adapter": adapter,
         "decode": drawn["mode"],
@@ -148,6 +147,7 @@ def plan_again(path: str | Path, now: Mapping[str, Any]) -> Plan:
         "seed": manifest["seed"],
         "format": manifest["format"]["name"],
         **now,
+        "suite": begun.suite,
     }
     made = plan(**options)
     return _beside(path, made)
@@ -243,18 +243,11 @@ def _is_same(a: object, b: object) -> bool:
 
 def _fields(then: Mapping[str, Json], now: Mapping[str, Json]) -> Iterator[FieldDifference]:
     """Yield the fields of two manifests that differ."""
-    # Through JSON, because that is what a stored one went through.
-    now = msgspec.json.decode(msgspec.json.encode(now))
-    earlier, later = dict(_flat(_with_unsaid(then))), dict(_flat(now))
+    earlier, later = dict(_flat(with_unsaid(then))), dict(_flat(as_stored(now)))
     for field in dict.fromkeys([*earlier, *later]):
         was, is_now = earlier.get(field, NOT_SAID), later.get(field, NOT_SAID)
         if was != is_now and field not in CHANGES_ANYWAY:
             yield FieldDifference(field, was, is_now)
-
-
-def _with_unsaid(manifest: Mapping[str, Json]) -> dict[str, Json]:
-    filled = {name: {**UNSAID[name], **manifest.get(name, {})} for name in UNSAID}
-    return {**manifest, **filled}
 
 
 def _flat(value: Mapping[str, Json], at: str = "") -> Iterable[tuple[str, Json]]:
