@@ -170,9 +170,13 @@ def test_no_pickle_is_read_while_a_model_loads_whatever_asks_for_it(tmp_path, ma
     assert not marker.exists()
 
 
+def code_that_says_it_ran(marker):
+    return f"from pathlib import Path\nPath({str(marker)!r}).write_text('ran')\n"
+
+
 def own_architecture(folder, marker):
-    """A model that only code from its own folder can load; the code says that it ran."""
-    code = f"from pathlib import Path\nPath({str(marker)!r}).write_text('ran')\n"
+    """A model that only code from its own folder can load."""
+    code = code_that_says_it_ran(marker)
     (folder / "configuration_own.py").write_text(
         code + "from transformers import Gemma3TextConfig\n"
         "class OwnConfig(Gemma3TextConfig):\n    model_type = 'own_architecture'\n",
@@ -196,7 +200,7 @@ def own_architecture(folder, marker):
 
 def own_tokenizer(folder, marker):
     """A tokenizer of a class that only its folder has."""
-    code = f"from pathlib import Path\nPath({str(marker)!r}).write_text('ran')\n"
+    code = code_that_says_it_ran(marker)
     (folder / "own.py").write_text(
         code + "from transformers import PreTrainedTokenizerFast\n"
         "class OwnTokenizer(PreTrainedTokenizerFast):\n    pass\n",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import torch
 
 from fcbench.errors import ModelError
+from fcbench.text import in_a_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +68,7 @@ def _read(folder: Path, file: str, name: str) -> dict[str, Json]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{name}: {file} cannot be read: {' '.join(str(error).split())}") from None
+        raise ModelError(f"{name}: {file} cannot be read: {in_a_line(error)}") from None
     return value if isinstance(value, dict) else {}
 
 
